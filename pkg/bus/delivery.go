@@ -1,0 +1,150 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onhook/onhook/pkg/call"
+)
+
+// Delivery is one HTTP request that we acknowledge, kept byte for byte.
+type Delivery struct {
+	ID          string // UUIDv7
+	Provider    string
+	Source      string
+	ReceivedAt  time.Time
+	Auth        call.Auth
+	ContentType string
+	UserAgent   string
+	Body        []byte
+}
+
+// The headers around a delivery's body: CloudEvents in binary mode, and what CloudEvents has no word for. NATS headers
+// are case-sensitive; these are written so and read so.
+const (
+	headerID          = "ce-id"
+	headerSource      = "ce-source" // /<provider>/<source>
+	headerType        = "ce-type"
+	headerSpecVersion = "ce-specversion"
+	headerTime        = "ce-time"
+	headerContentType = "ce-datacontenttype"
+	headerAuth        = "Onhook-Auth"
+	headerUserAgent   = "Onhook-User-Agent"
+
+	typeDelivery = "onhook.webhook.received.v1"
+	typeCall     = "onhook.call.v1"
+	specVersion  = "1.0"
+)
+
+// ErrFull says that a stream refuses messages because it is at its size limit.
+var ErrFull = errors.New("the stream is full")
+
+// PublishDelivery returns nil once d is stored as the streams promise. It tries again, under the same message id, until
+// ctx ends: an election or a restart of the broker costs time, not deliveries.
+func (b *Bus) PublishDelivery(ctx context.Context, d *Delivery) error {
+	m := nats.NewMsg(b.prefix + deliverySubject(d.Provider, d.Source))
+	m.Data = d.Body
+	m.Header = d.header()
+	for {
+		err := b.publish(ctx, m, d.ID)
+		if err == nil || errors.Is(err, ErrFull) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not stored: %w", err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (d *Delivery) header() nats.Header {
+	h := nats.Header{
+		headerID:          {d.ID},
+		headerSource:      {"/" + d.Provider + "/" + d.Source},
+		headerType:        {typeDelivery},
+		headerSpecVersion: {specVersion},
+		headerTime:        {call.At(d.ReceivedAt).String()},
+		headerAuth:        {string(d.Auth)},
+	}
+	if v := printable(d.ContentType); v != "" {
+		h[headerContentType] = []string{v}
+	}
+	if v := printable(d.UserAgent); v != "" {
+		h[headerUserAgent] = []string{v}
+	}
+	return h
+}
+
+// printable keeps of a foreign header value what a message header can hold.
+func printable(v string) string {
+	v = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, v)
+	return v[:min(len(v), 256)]
+}
+
+func deliveryFrom(h nats.Header, body []byte) (*Delivery, error) {
+	provider, source, ok := cutSource(h.Get(headerSource))
+	if !ok || h.Get(headerID) == "" {
+		return nil, fmt.Errorf("not a delivery: header %s is %q and %s is %q", headerSource, h.Get(headerSource), headerID, h.Get(headerID))
+	}
+	at, err := time.Parse(time.RFC3339, h.Get(headerTime))
+	if err != nil {
+		return nil, fmt.Errorf("not a delivery: header %s is %q", headerTime, h.Get(headerTime))
+	}
+	return &Delivery{
+		ID:          h.Get(headerID),
+		Provider:    provider,
+		Source:      source,
+		ReceivedAt:  at,
+		Auth:        call.Auth(h.Get(headerAuth)),
+		ContentType: h.Get(headerContentType),
+		UserAgent:   h.Get(headerUserAgent),
+		Body:        body,
+	}, nil
+}
+
+// cutSource splits /<provider>/<source>.
+func cutSource(s string) (provider, source string, ok bool) {
+	return strings.Cut(strings.TrimPrefix(s, "/"), "/")
+}
+
+// publish sends m once and returns nil when the stream has stored it, now or under the same id before.
+func (b *Bus) publish(ctx context.Context, m *nats.Msg, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	_, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(id), jetstream.WithRetryAttempts(0))
+	if isFull(err) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}
+
+// codeStoreFailed is the server's one code for both a full stream and a second message on a subject that may hold but
+// one; only the description tells them apart.
+const codeStoreFailed jetstream.ErrorCode = 10077
+
+// isDuplicate reports that the stream has a message on this subject already.
+func isDuplicate(err error) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && e.ErrorCode == codeStoreFailed && strings.Contains(e.Description, "maximum messages per subject exceeded")
+}
+
+// isFull reports that the stream, the account or the disk has no room left.
+func isFull(err error) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok || isDuplicate(err) {
+		return false
+	}
+	return e.ErrorCode == codeStoreFailed || e.ErrorCode == 10023 || e.ErrorCode == 10047 // insufficient resources, insufficient storage
+}

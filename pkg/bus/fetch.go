@@ -1,0 +1,101 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// patience is how long one request for a first message stays open at the server.
+const patience = 5 * time.Second
+
+// Inbox is one place that a consumer's messages come from: its stream, or what was scheduled or handed back for it.
+type Inbox struct {
+	bus      *Bus
+	consumer Consumer
+	from     jetstream.Consumer
+}
+
+// Open returns c's two inboxes, making the durable consumers that do not exist yet.
+func (b *Bus) Open(ctx context.Context, c Consumer) (own, again *Inbox, err error) {
+	o, a, err := b.openConsumer(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Inbox{bus: b, consumer: c, from: o}, &Inbox{bus: b, consumer: c, from: a}, nil
+}
+
+// Fetch waits for a message and returns it with those that follow within linger, up to n. It returns none when ctx ends
+// or nothing came for a few seconds. An error that ErrGone is not part of passes: the broker is away for now.
+func (in *Inbox) Fetch(ctx context.Context, n int, linger time.Duration) ([]*Message, error) {
+	batch, err := in.from.FetchNoWait(n)
+	msgs, err := in.collect(nil, batch, err)
+	if err != nil {
+		return msgs, err
+	}
+	if len(msgs) == 0 {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		batch, err = in.from.Fetch(1, jetstream.FetchContext(ctx))
+		if msgs, err = in.collect(msgs, batch, err); err != nil || len(msgs) == 0 {
+			return msgs, err
+		}
+		if linger == 0 && n > 1 {
+			batch, err = in.from.FetchNoWait(n - 1)
+			return in.collect(msgs, batch, err)
+		}
+	}
+	if linger > 0 && len(msgs) < n {
+		batch, err = in.from.Fetch(n-len(msgs), jetstream.FetchMaxWait(linger))
+		return in.collect(msgs, batch, err)
+	}
+	return msgs, nil
+}
+
+// ErrGone says that the stream or the consumer was deleted: no waiting brings its messages back.
+var ErrGone = errors.New("the stream or consumer is gone")
+
+func (in *Inbox) collect(msgs []*Message, batch jetstream.MessageBatch, err error) ([]*Message, error) {
+	if err != nil {
+		return msgs, in.fetchError(err)
+	}
+	for raw := range batch.Messages() {
+		m, err := in.bus.newMessage(in.consumer.Name, raw)
+		if err != nil {
+			return msgs, fmt.Errorf("consumer %s: %w", in.consumer.Name, err)
+		}
+		msgs = append(msgs, m)
+	}
+	return msgs, in.fetchError(batch.Error())
+}
+
+func (in *Inbox) fetchError(err error) error {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, nats.ErrTimeout) {
+		return nil
+	}
+	if !isGone(err) {
+		// A consumer that was deleted between two fetches does not answer, just as a broker in an election.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, ierr := in.from.Info(ctx); !isGone(ierr) {
+			return fmt.Errorf("consumer %s: %w", in.consumer.Name, err)
+		}
+	}
+	return fmt.Errorf("consumer %s: %w: %w", in.consumer.Name, ErrGone, err)
+}
+
+func isGone(err error) bool {
+	return errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
+}
+
+// DeleteConsumer deletes c and its place in the stream: opened again, it starts from the stream's first message.
+func (b *Bus) DeleteConsumer(ctx context.Context, c Consumer) error {
+	return errors.Join(
+		b.js.DeleteConsumer(ctx, b.prefix+c.stream, c.Name),
+		b.js.DeleteConsumer(ctx, b.prefix+redrive, c.Name),
+	)
+}

@@ -1,0 +1,157 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onhook/onhook/pkg/call"
+	"github.com/onhook/onhook/pkg/retry"
+)
+
+// Headers that a message carries once a worker has scheduled or buried it.
+const (
+	headerAttempts   = "Onhook-Attempts"    // how many attempts have failed
+	headerOrigin     = "Onhook-Origin"      // <stream>/<sequence> where it was first stored
+	headerOriginTime = "Onhook-Origin-Time" // when
+	headerReason     = "Onhook-Reason"      // why it is dead
+	headerError      = "Onhook-Error"       // the last error
+)
+
+// Origin is where a message was first stored, however often it has been scheduled since.
+type Origin struct {
+	Stream string // without the installation's prefix
+	Seq    uint64
+	Time   time.Time
+}
+
+// String is the origin as STREAM/sequence.
+func (o Origin) String() string { return o.Stream + "/" + strconv.FormatUint(o.Seq, 10) }
+
+// Message is one delivery or call in the hands of one consumer. Exactly one of Ack, HandBack, Schedule and Bury ends that.
+type Message struct {
+	Origin Origin
+	Failed int // attempts that have failed before this one
+
+	bus      *Bus
+	consumer string
+	raw      jetstream.Msg
+	id       string // stream-sequence of this copy of the message
+}
+
+func (b *Bus) newMessage(consumer string, raw jetstream.Msg) (*Message, error) {
+	meta, err := raw.Metadata()
+	if err != nil {
+		return nil, err
+	}
+	m := &Message{
+		Origin:   Origin{Stream: strings.TrimPrefix(meta.Stream, b.prefix), Seq: meta.Sequence.Stream, Time: meta.Timestamp},
+		bus:      b,
+		consumer: consumer,
+		raw:      raw,
+		id:       fmt.Sprintf("%s-%d", meta.Stream, meta.Sequence.Stream),
+	}
+	if o, ok := originFrom(raw.Headers()); ok {
+		m.Origin = o
+		m.Failed, _ = strconv.Atoi(raw.Headers().Get(headerAttempts)) // absent: handed back by a person, counted anew
+	}
+	return m, nil
+}
+
+func originFrom(h nats.Header) (Origin, bool) {
+	stream, seq, ok := strings.Cut(h.Get(headerOrigin), "/")
+	n, err := strconv.ParseUint(seq, 10, 64)
+	if !ok || err != nil {
+		return Origin{}, false
+	}
+	at, _ := time.Parse(time.RFC3339Nano, h.Get(headerOriginTime)) // only ages are computed from it
+	return Origin{Stream: stream, Seq: n, Time: at}, true
+}
+
+// Delivery reads the message as a delivery. Its error is retry.Never's.
+func (m *Message) Delivery() (*Delivery, error) {
+	d, err := deliveryFrom(m.raw.Headers(), m.raw.Data())
+	return d, retry.Never(err)
+}
+
+// Call reads the message as a call. Its error is retry.Never's.
+func (m *Message) Call() (*call.Call, error) {
+	var c call.Call
+	if err := json.Unmarshal(m.raw.Data(), &c); err != nil {
+		return nil, retry.Never(fmt.Errorf("not a call: %w", err))
+	}
+	return &c, nil
+}
+
+// Ack says that the message is done with.
+func (m *Message) Ack() error { return m.raw.Ack() }
+
+// HandBack gives the message to whichever worker asks next, this attempt not counted.
+func (m *Message) HandBack() error { return m.raw.Nak() }
+
+// InProgress keeps the message for another AckWait.
+func (m *Message) InProgress() error { return m.raw.InProgress() }
+
+// Schedule hands the message to its consumer again at a time, with the number of attempts that have failed by now. It
+// returns nil only once that is stored.
+func (m *Message) Schedule(ctx context.Context, at time.Time, failed int) error {
+	target := m.bus.prefix + redriveSubject(m.consumer)
+	out := nats.NewMsg(m.bus.prefix + scheduleSubject(m.consumer, m.id))
+	out.Data = m.raw.Data()
+	out.Header = m.keep(failed)
+	out.Header["Nats-Schedule"] = []string{"@at " + at.UTC().Format(time.RFC3339Nano)}
+	out.Header["Nats-Schedule-Target"] = []string{target}
+	if err := m.bus.publish(ctx, out, "schedule:"+m.consumer+":"+m.id); err != nil {
+		return fmt.Errorf("cannot schedule %s: %w", m.Origin, err)
+	}
+	return m.Ack()
+}
+
+// Bury gives the message up: it goes to DEAD with the reason, and stays there until someone redrives or discards it.
+// It returns nil only once that is stored.
+func (m *Message) Bury(ctx context.Context, reason string, cause error, failed int) error {
+	out := nats.NewMsg(m.bus.prefix + deadSubject(m.consumer))
+	out.Data = m.raw.Data()
+	out.Header = m.keep(failed)
+	out.Header[headerReason] = []string{headerText(reason)}
+	out.Header[headerError] = []string{headerText(cause.Error())}
+	// By this copy's own place, not the origin's: redriven and dead again within the duplicate window, it must not vanish.
+	if err := m.bus.publish(ctx, out, "dead:"+m.consumer+":"+m.id); err != nil {
+		return fmt.Errorf("cannot bury %s: %w", m.Origin, err)
+	}
+	return m.Ack()
+}
+
+// keep is the message's headers for its next copy: all but the server's own.
+func (m *Message) keep(failed int) nats.Header {
+	h := keepHeaders(m.raw.Headers())
+	h[headerAttempts] = []string{strconv.Itoa(failed)}
+	h[headerOrigin] = []string{m.Origin.String()}
+	h[headerOriginTime] = []string{m.Origin.Time.UTC().Format(time.RFC3339Nano)}
+	return h
+}
+
+func keepHeaders(from nats.Header) nats.Header {
+	h := make(nats.Header, len(from)+6)
+	for k, v := range from {
+		if !strings.HasPrefix(k, "Nats-") {
+			h[k] = v
+		}
+	}
+	return h
+}
+
+// headerText is text as a header can hold it: on one line, and not so long that it could push a message over the limit.
+func headerText(s string) string {
+	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "?")
+	if len(s) > 2000 {
+		s = strings.ToValidUTF8(s[:2000], "") + " …"
+	}
+	return s
+}

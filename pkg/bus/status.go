@@ -1,0 +1,142 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// StreamStatus is what a stream holds just now.
+type StreamStatus struct {
+	Name     string `json:"name"`
+	Messages uint64 `json:"messages"`
+	Bytes    uint64 `json:"bytes"`
+	Replicas int    `json:"replicas"`
+}
+
+// ConsumerStatus is how far behind a consumer is.
+type ConsumerStatus struct {
+	Name          string  `json:"name"`
+	Stream        string  `json:"stream"`
+	Pending       uint64  `json:"pending"`        // all that is not settled: waiting, in hand, and scheduled for later
+	InHand        uint64  `json:"in_hand"`        // of these, held by a worker
+	Scheduled     uint64  `json:"scheduled"`      // of these, waiting for their time
+	OldestSeconds float64 `json:"oldest_seconds"` // age of the oldest of these; 0 when there is none
+	Dead          uint64  `json:"dead"`
+}
+
+// Streams reports on every stream.
+func (b *Bus) Streams(ctx context.Context) ([]StreamStatus, error) {
+	var all []StreamStatus
+	for _, s := range streams {
+		st, err := b.js.Stream(ctx, b.prefix+s.name)
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: %w", b.prefix+s.name, err)
+		}
+		i := st.CachedInfo()
+		all = append(all, StreamStatus{Name: i.Config.Name, Messages: i.State.Msgs, Bytes: i.State.Bytes, Replicas: i.Config.Replicas})
+	}
+	return all, nil
+}
+
+// Status reports on one consumer. A consumer that was never opened has its whole stream before it.
+//
+// A failed message goes from the consumer's stream to REDRIVE and is acknowledged only then, so the two are read in
+// that order, and REDRIVE at once: nothing is missed on its way.
+func (b *Bus) Status(ctx context.Context, c Consumer) (ConsumerStatus, error) {
+	s := ConsumerStatus{Name: c.Name, Stream: b.prefix + c.stream}
+	own, err := b.js.Stream(ctx, b.prefix+c.stream)
+	if err != nil {
+		return s, fmt.Errorf("stream %s: %w", b.prefix+c.stream, err)
+	}
+	floor, err := b.addPending(ctx, &s, own, c.Name)
+	if err != nil {
+		return s, err
+	}
+	again, err := b.js.Stream(ctx, b.prefix+redrive)
+	if err != nil {
+		return s, fmt.Errorf("stream %s: %w", b.prefix+redrive, err)
+	}
+	var redriven ConsumerStatus // its pending stands in the work queue's subjects too
+	if _, err := b.addPending(ctx, &redriven, again, c.Name); err != nil {
+		return s, err
+	}
+	s.InHand += redriven.InHand
+	waiting, err := countSubjects(ctx, again, b.prefix+redriveSubjects(c.Name))
+	if err != nil {
+		return s, err
+	}
+	now := waiting[b.prefix+redriveSubject(c.Name)]
+	for _, n := range waiting {
+		s.Pending += n
+		s.Scheduled += n
+	}
+	s.Scheduled -= now
+	if s.OldestSeconds, err = oldestSeconds(ctx, place{own, b.prefix + c.filter, floor}, place{again, b.prefix + redriveSubjects(c.Name), 0}); err != nil {
+		return s, err
+	}
+	buried, err := b.js.Stream(ctx, b.prefix+dead)
+	if err != nil {
+		return s, fmt.Errorf("stream %s: %w", b.prefix+dead, err)
+	}
+	gone, err := countSubjects(ctx, buried, b.prefix+deadSubject(c.Name))
+	s.Dead = gone[b.prefix+deadSubject(c.Name)]
+	return s, err
+}
+
+// addPending adds what the durable consumer name of st has before it, and returns the sequence up to which all is settled.
+func (b *Bus) addPending(ctx context.Context, s *ConsumerStatus, st jetstream.Stream, name string) (uint64, error) {
+	con, err := st.Consumer(ctx, name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		s.Pending += st.CachedInfo().State.Msgs
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("consumer %s: %w", name, err)
+	}
+	i := con.CachedInfo()
+	s.InHand += uint64(i.NumAckPending)
+	s.Pending += i.NumPending + uint64(i.NumAckPending)
+	if i.NumPending == 0 && i.NumAckPending == 0 {
+		return st.CachedInfo().State.LastSeq, nil
+	}
+	return i.AckFloor.Stream, nil
+}
+
+// place is where messages wait: those of a stream's subject after a sequence.
+type place struct {
+	stream  jetstream.Stream
+	subject string
+	after   uint64
+}
+
+// oldestSeconds is the age of the oldest message in any of the places, or 0 when they are empty.
+func oldestSeconds(ctx context.Context, places ...place) (float64, error) {
+	oldest := 0.0
+	for _, p := range places {
+		raw, err := p.stream.GetMsg(ctx, p.after+1, jetstream.WithGetMsgSubject(p.subject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		at := raw.Time
+		if o, ok := originFrom(raw.Header); ok {
+			at = o.Time
+		}
+		oldest = max(oldest, time.Since(at).Seconds())
+	}
+	return oldest, nil
+}
+
+func countSubjects(ctx context.Context, st jetstream.Stream, subjects string) (map[string]uint64, error) {
+	i, err := st.Info(ctx, jetstream.WithSubjectFilter(subjects))
+	if err != nil {
+		return nil, err
+	}
+	return i.State.Subjects, nil
+}

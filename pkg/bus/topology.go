@@ -1,0 +1,127 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The streams. Their subjects are their names in lower case, then:
+//
+//	WEBHOOKS  webhooks.<provider>.<source>                     deliveries as sent: the source of truth
+//	CALLS     calls.<event>.<provider>.<source>.<call id>      one call per subject: the stream is the dedupe
+//	REDRIVE   redrive.<consumer>.now                           for one worker, to be handled now
+//	          redrive.<consumer>.at.<id>                       for one worker, scheduled for later
+//	DEAD      dead.<consumer>                                  given up by a worker
+const (
+	webhooks = "WEBHOOKS"
+	calls    = "CALLS"
+	redrive  = "REDRIVE"
+	dead     = "DEAD"
+)
+
+const day = 24 * time.Hour
+
+// streams is every stream. Nothing here may discard old messages for want of room: a full stream must refuse, so that
+// the sender hears of it.
+var streams = []struct {
+	name    string
+	subject string
+	config  jetstream.StreamConfig
+}{
+	{webhooks, "webhooks.>", jetstream.StreamConfig{
+		Description: "deliveries as sent, until decoded and for 14 days after",
+		MaxAge:      14 * day,
+		Discard:     jetstream.DiscardNew,
+	}},
+	{calls, "calls.>", jetstream.StreamConfig{
+		Description:          "canonical calls, one per subject",
+		MaxAge:               30 * day,
+		MaxMsgsPerSubject:    1,
+		Discard:              jetstream.DiscardNew,
+		DiscardNewPerSubject: true,
+		AllowDirect:          true,
+	}},
+	{redrive, "redrive.>", jetstream.StreamConfig{
+		Description:       "messages for one worker each: to be tried again at a time, or handed back by a person",
+		Retention:         jetstream.WorkQueuePolicy,
+		AllowMsgSchedules: true, // forbids DiscardNew; without a limit nothing is discarded
+	}},
+	{dead, "dead.>", jetstream.StreamConfig{
+		Description: "messages that a worker gave up on, with the reason",
+		MaxAge:      90 * day,
+		Discard:     jetstream.DiscardNew,
+	}},
+}
+
+// Consumer names one worker's place in a stream.
+type Consumer struct {
+	Name   string
+	stream string
+	filter string
+}
+
+// The consumers of the pipeline.
+var (
+	Decoder = Consumer{Name: "decoder", stream: webhooks, filter: "webhooks.>"}
+	Storage = Consumer{Name: "storage", stream: calls, filter: "calls.>"}
+)
+
+// Consumers is every consumer, in the order of the pipeline.
+var Consumers = []Consumer{Decoder, Storage}
+
+func (b *Bus) createStreams(ctx context.Context) error {
+	for _, s := range streams {
+		cfg := s.config
+		cfg.Name = b.prefix + s.name
+		cfg.Subjects = []string{b.prefix + s.subject}
+		cfg.Storage = jetstream.FileStorage
+		cfg.Replicas = b.replicas
+		_, err := b.js.CreateStream(ctx, cfg)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			continue // there already, perhaps with an operator's own limits
+		}
+		if err != nil {
+			return fmt.Errorf("cannot create stream %s (it needs NATS 2.15 or newer with JetStream): %w", cfg.Name, err)
+		}
+	}
+	return nil
+}
+
+// openConsumer returns the durable consumer's two places: in its own stream, and in REDRIVE.
+func (b *Bus) openConsumer(ctx context.Context, c Consumer) (own, again jetstream.Consumer, err error) {
+	if own, err = b.openDurable(ctx, c.stream, c.Name, c.filter); err != nil {
+		return nil, nil, err
+	}
+	if again, err = b.openDurable(ctx, redrive, c.Name, redriveSubject(c.Name)); err != nil {
+		return nil, nil, err
+	}
+	return own, again, nil
+}
+
+func (b *Bus) openDurable(ctx context.Context, stream, name, filter string) (jetstream.Consumer, error) {
+	c, err := b.js.CreateConsumer(ctx, b.prefix+stream, jetstream.ConsumerConfig{
+		Durable:       name,
+		FilterSubject: b.prefix + filter,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       b.ackWait,
+		MaxDeliver:    -1, // attempts are counted by the worker
+		MaxAckPending: 16384,
+	})
+	if errors.Is(err, jetstream.ErrConsumerExists) {
+		c, err = b.js.Consumer(ctx, b.prefix+stream, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open consumer %s of stream %s: %w", name, b.prefix+stream, err)
+	}
+	return c, nil
+}
+
+func redriveSubject(consumer string) string          { return "redrive." + consumer + ".now" }
+func scheduleSubject(consumer, id string) string     { return "redrive." + consumer + ".at." + id }
+func redriveSubjects(consumer string) string         { return "redrive." + consumer + ".>" }
+func deadSubject(consumer string) string             { return "dead." + consumer }
+func deliverySubject(provider, source string) string { return "webhooks." + provider + "." + source }

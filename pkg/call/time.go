@@ -1,0 +1,39 @@
+package call
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// Time is a moment in UTC with milliseconds, written as RFC 3339.
+type Time struct{ time.Time }
+
+// At is t as a call holds it.
+func At(t time.Time) *Time {
+	return &Time{t.UTC().Truncate(time.Millisecond)}
+}
+
+// String is t as JSON holds it, without the quotes.
+func (t Time) String() string { return t.UTC().Format(timeLayout) }
+
+// MarshalJSON writes RFC 3339 in UTC with exactly three decimals.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return t.UTC().AppendFormat(make([]byte, 0, len(timeLayout)+2), `"`+timeLayout+`"`), nil
+}
+
+// UnmarshalJSON reads RFC 3339 in any zone.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	v, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return fmt.Errorf("time %q is not RFC 3339", s)
+	}
+	*t = *At(v)
+	return nil
+}

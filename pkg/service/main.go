@@ -1,0 +1,72 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/onhook/onhook/pkg/config"
+)
+
+// The exit statuses of every onhook process.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2 // the command line or the configuration is wrong: trying again is of no use
+)
+
+// UsageError is a fault in the command line.
+type UsageError struct{ Err error }
+
+// Error returns the message of Err.
+func (e *UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// Main runs a process until it is done or signalled to stop (see Signals), and exits: with status 0, with 1 after an
+// error, or with 2 if the error is a *UsageError or *config.Error. The error goes to stderr as "name: error".
+//
+// A main is a few lines:
+//
+//	func main() { service.Main("onhook-decoder", run) }
+//
+//	func run(ctx context.Context) error {
+//		opts, err := service.ParseOptions("onhook-decoder", os.Args[1:], os.Stdout, nil)
+//		if err != nil {
+//			return err
+//		}
+//		p, err := service.NewProcess(opts, os.Stderr)
+//		if err != nil {
+//			return err
+//		}
+//		… decode sections from p.Config, connect, build the service with p.Log and p.Metrics, p.Admin.AddCheck …
+//		return p.Run(ctx, service.Part{Name: "decoder", Run: decoder.Run})
+//	}
+func Main(name string, run func(ctx context.Context) error) {
+	ctx, stop := Signals(context.Background())
+	err := run(ctx)
+	status := report(name, os.Stderr, err)
+	stop()
+	os.Exit(status)
+}
+
+// report prints err and returns the exit status.
+func report(name string, stderr io.Writer, err error) int {
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
+	for line := range strings.Lines(err.Error()) { // joined errors have a line each
+		_, _ = fmt.Fprintf(stderr, "%s: %s\n", name, strings.TrimSuffix(line, "\n"))
+	}
+	_, usage := errors.AsType[*UsageError](err)
+	_, configuration := errors.AsType[*config.Error](err)
+	if usage || configuration {
+		return exitUsage
+	}
+	return exitFailed
+}

@@ -1,0 +1,94 @@
+package row
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/onhook/onhook/pkg/call"
+)
+
+// TestPlaces: the numbered places are those of the columns they are named for.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	names, _, _, _ := Columns()
+	for place, want := range map[int]string{
+		provider: "provider", source: "source", callID: "call_id", event: "event",
+		customerPhone: "customer_phone", customerPhoneRaw: "customer_phone_raw",
+	} {
+		if names[place] != want {
+			t.Errorf("place %d is %s, want %s", place, names[place], want)
+		}
+	}
+}
+
+// TestRecordHoldsTheRest: a field of the call is in a column of its own or in record, never in both and never in none.
+func TestRecordHoldsTheRest(t *testing.T) {
+	t.Parallel()
+	columns := slices.Clone(parts[:4])
+	for _, c := range texts {
+		columns = append(columns, c.name)
+	}
+	for _, c := range times {
+		columns = append(columns, c.name)
+	}
+	for _, c := range ints {
+		columns = append(columns, c.name)
+	}
+	hidden := map[string]bool{}
+	for f := range reflect.TypeFor[record]().Fields() {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+			hidden[name] = true
+		}
+	}
+	fields := map[string]bool{}
+	for f := range reflect.TypeFor[call.Call]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		fields[name] = true
+		if slices.Contains(columns, name) != hidden[name] {
+			t.Errorf("%s: a column of its own: %t, hidden from record: %t", name, slices.Contains(columns, name), hidden[name])
+		}
+	}
+	for _, name := range columns {
+		if !fields[name] {
+			t.Errorf("column %s is no field of the call", name)
+		}
+	}
+}
+
+func TestAbridge(t *testing.T) {
+	t.Parallel()
+	const limit = 100
+	for _, s := range []string{strings.Repeat("x", limit+1), strings.Repeat("😀", 50), "x" + strings.Repeat("😀", 50), "xy" + strings.Repeat("é", 200)} {
+		got := abridge(s, limit)
+		if len(got) > limit || len(got) < limit-3 || !utf8.ValidString(got) {
+			t.Errorf("%q has %d bytes, want up to %d", got, len(got), limit)
+		}
+		if abridge(s+"x", limit) == got {
+			t.Errorf("%q stands for two texts", got)
+		}
+	}
+	if s := strings.Repeat("x", limit); abridge(s, limit) != s {
+		t.Error("a text of just the limit was abridged")
+	}
+}
+
+func BenchmarkNewBatch(b *testing.B) {
+	calls := make([]*call.Call, 100)
+	for i := range calls {
+		calls[i] = &call.Call{Provider: "altur", Source: "s", CallID: strings.Repeat("i", i+1), Event: call.Ended}
+		for t := range 20 {
+			calls[i].Transcript.Turns = append(calls[i].Transcript.Turns, call.Turn{I: t, Role: call.RoleAgent, Text: strings.Repeat("some words\n", 15)})
+		}
+		calls[i].Extensions = map[string]json.RawMessage{"a": json.RawMessage(`{"b":"\u00e9\n\"quoted\""}`)}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if n := len(NewBatch(calls, 1024).Rows); n != len(calls) {
+			b.Fatal(n)
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// lagEvery is how often the lag is read from the broker.
+const lagEvery = 5 * time.Second
+
+type metrics struct {
+	results *prometheus.CounterVec
+	lag     prometheus.Gauge
+	oldest  prometheus.Gauge
+}
+
+func newMetrics(sink string, reg prometheus.Registerer) (metrics, error) {
+	m := metrics{
+		results: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "onhook_sink_results_total",
+			Help: "Messages by how an attempt at them ended: done, again, dead, handed_back, outage, unsettled.",
+		}, []string{"result"}),
+		lag: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "onhook_sink_lag_messages",
+			Help: "Messages that are not settled yet: waiting, in hand, and scheduled for later.",
+		}),
+		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "onhook_sink_oldest_seconds",
+			Help: "Age of the oldest message that is not settled yet.",
+		}),
+	}
+	for _, r := range []string{resultDone, resultAgain, resultDead} {
+		m.results.WithLabelValues(r) // present from the start, so that a rate can be taken
+	}
+	reg = prometheus.WrapRegistererWith(prometheus.Labels{"sink": sink}, reg)
+	for _, c := range []prometheus.Collector{m.results, m.lag, m.oldest} {
+		if err := reg.Register(c); err != nil {
+			return m, fmt.Errorf("metrics of %s: %w", sink, err)
+		}
+	}
+	return m, nil
+}
+
+func (w *Worker) watchLag(ctx context.Context) {
+	t := time.NewTicker(lagEvery)
+	defer t.Stop()
+	for {
+		s, err := w.bus.Status(ctx, w.consumer)
+		switch {
+		case err == nil:
+			w.metrics.lag.Set(float64(s.Pending))
+			w.metrics.oldest.Set(s.OldestSeconds)
+		case ctx.Err() == nil:
+			w.log.Warn("cannot read the lag", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}

@@ -1,0 +1,3 @@
+module github.com/onhook/onhook/schemas
+
+go 1.26.0

@@ -1,0 +1,41 @@
+// Command decoder turns the deliveries in NATS into calls.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/onhook/onhook/pkg/bus"
+	"github.com/onhook/onhook/pkg/provider"
+	"github.com/onhook/onhook/pkg/service"
+	"github.com/onhook/onhook/services/decoder"
+)
+
+func main() { service.Main("decoder", run) }
+
+func run(ctx context.Context) error {
+	opts, err := service.ParseOptions("decoder", os.Args[1:], os.Stdout, nil)
+	if err != nil {
+		return err
+	}
+	p, err := service.NewProcess(opts, os.Stderr)
+	if err != nil {
+		return err
+	}
+	cfg, nats := decoder.DefaultConfig(), bus.DefaultConfig()
+	if err := errors.Join(p.Config.Section("decoder", &cfg), p.Config.Section("nats", &nats)); err != nil {
+		return err
+	}
+	b, err := bus.Connect(ctx, nats, "decoder", p.Log)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	d, err := decoder.New(ctx, cfg, provider.All(), b, p.Log, p.Metrics)
+	if err != nil {
+		return err
+	}
+	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
+	return p.Run(ctx, service.Part{Name: "decoder", Run: d.Run})
+}

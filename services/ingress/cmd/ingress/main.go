@@ -1,0 +1,42 @@
+// Command ingress takes webhooks over HTTP and publishes them to NATS.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/onhook/onhook/pkg/bus"
+	"github.com/onhook/onhook/pkg/provider"
+	"github.com/onhook/onhook/pkg/service"
+	"github.com/onhook/onhook/services/ingress"
+)
+
+func main() { service.Main("ingress", run) }
+
+func run(ctx context.Context) error {
+	opts, err := service.ParseOptions("ingress", os.Args[1:], os.Stdout, nil)
+	if err != nil {
+		return err
+	}
+	p, err := service.NewProcess(opts, os.Stderr)
+	if err != nil {
+		return err
+	}
+	cfg, nats := ingress.DefaultConfig(), bus.DefaultConfig()
+	sources, err := provider.LoadSources(p.Config)
+	if err := errors.Join(err, p.Config.Section("ingress", &cfg), p.Config.Section("nats", &nats)); err != nil {
+		return err
+	}
+	b, err := bus.Connect(ctx, nats, "ingress", p.Log)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	in, err := ingress.New(cfg, sources, b, p.Log, p.Metrics)
+	if err != nil {
+		return err
+	}
+	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
+	return p.Run(ctx, service.Part{Name: "ingress", Run: in.Run})
+}

@@ -1,0 +1,54 @@
+package ingress
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onhook/onhook/pkg/config"
+)
+
+// Config is section ingress of onhook.yaml.
+type Config struct {
+	Listen      string        `yaml:"listen"`       // host:port
+	MaxBody     config.Size   `yaml:"max_body"`     // of one delivery; the broker's message limit bounds it too
+	MaxInFlight config.Size   `yaml:"max_inflight"` // of all bodies that are being received and stored
+	AckBudget   time.Duration `yaml:"ack_budget"`   // from the request's header to its answer
+	ReadTimeout time.Duration `yaml:"read_timeout"` // for the header, and for header and body together
+	IdleTimeout time.Duration `yaml:"idle_timeout"` // between two requests of a connection
+}
+
+// DefaultConfig answers within every provider's 10 seconds.
+func DefaultConfig() Config {
+	return Config{
+		Listen:      "127.0.0.1:8080",
+		MaxBody:     7 << 20,
+		MaxInFlight: 256 << 20,
+		AckBudget:   8 * time.Second,
+		ReadTimeout: 10 * time.Second,
+		IdleTimeout: 2 * time.Minute,
+	}
+}
+
+// Validate says what is wrong with c.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, config.At(fmt.Errorf(format, args...), key))
+	}
+	if c.MaxBody < 1 {
+		bad("max_body", "it is %v; give a size such as 7MiB", c.MaxBody)
+	}
+	if c.MaxInFlight < c.MaxBody {
+		bad("max_inflight", "it is %v, less than one body of max_body (%v)", c.MaxInFlight, c.MaxBody)
+	}
+	for _, d := range []struct {
+		key string
+		v   time.Duration
+	}{{"ack_budget", c.AckBudget}, {"read_timeout", c.ReadTimeout}, {"idle_timeout", c.IdleTimeout}} {
+		if d.v <= 0 {
+			bad(d.key, "it is %v; give a positive time", d.v)
+		}
+	}
+	return errors.Join(errs...)
+}

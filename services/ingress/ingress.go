@@ -1,0 +1,117 @@
+// Package ingress takes webhooks over HTTP and answers 200 only when the delivery is safe in the stream. It is thin:
+// it looks the source up, checks the sender, publishes and answers, and never decodes a call.
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/onhook/onhook/pkg/bus"
+	"github.com/onhook/onhook/pkg/provider"
+)
+
+// publisher is what ingress needs of the bus.
+type publisher interface {
+	PublishDelivery(ctx context.Context, d *bus.Delivery) error
+	MaxBody() int64 // bytes
+}
+
+// Ingress is the webhook server.
+type Ingress struct {
+	cfg      Config
+	sources  map[string]*source
+	bus      publisher
+	log      *zap.Logger
+	metrics  *metrics
+	inFlight *semaphore.Weighted // bytes of bodies
+	maxBody  int64
+	listener net.Listener
+	server   *http.Server
+}
+
+// New binds cfg.Listen. The listener takes connections from then on, and answers them once Run is called.
+func New(cfg Config, sources provider.Sources, b publisher, log *zap.Logger, reg prometheus.Registerer) (*Ingress, error) {
+	in := &Ingress{
+		cfg:      cfg,
+		sources:  map[string]*source{},
+		bus:      b,
+		log:      log.Named("ingress"),
+		inFlight: semaphore.NewWeighted(int64(cfg.MaxInFlight)),
+		maxBody:  min(int64(cfg.MaxBody), b.MaxBody()),
+	}
+	if in.maxBody < int64(cfg.MaxBody) {
+		in.log.Warn("the broker takes smaller messages than max_body allows; larger bodies are refused with 413",
+			zap.Int64("max_body", in.maxBody), zap.Stringer("configured", cfg.MaxBody))
+	}
+	names := []string{unknownSource}
+	for name, s := range sources {
+		src, err := newSource(name, s)
+		if err != nil {
+			return nil, err
+		}
+		in.sources[name] = src
+		names = append(names, name)
+	}
+	var err error
+	if in.metrics, err = newMetrics(reg, names); err != nil {
+		return nil, err
+	}
+	if in.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("cannot listen for webhooks on %s; --listen or ingress.listen changes the address: %w", cfg.Listen, err)
+	}
+	errorLog, err := zap.NewStdLogAt(in.log, zap.DebugLevel)
+	if err != nil {
+		return nil, err
+	}
+	in.server = &http.Server{
+		Handler:           in.routes(),
+		ReadHeaderTimeout: cfg.ReadTimeout,
+		ReadTimeout:       cfg.ReadTimeout,
+		WriteTimeout:      cfg.ReadTimeout + cfg.AckBudget + writeSlack,
+		IdleTimeout:       cfg.IdleTimeout,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          errorLog,
+	}
+	return in, nil
+}
+
+// writeSlack is how long a client may take to read an answer of some 100 bytes.
+const writeSlack = 5 * time.Second
+
+func (in *Ingress) routes() http.Handler {
+	e := echo.New()
+	e.HTTPErrorHandler = in.refuseRoute
+	e.POST("/v1/webhooks/:source", in.receive)
+	e.POST("/v1/webhooks/:source/:token", in.receive)
+	return e
+}
+
+// Addr is the address that New bound, as host:port.
+func (in *Ingress) Addr() string { return in.listener.Addr().String() }
+
+// Run serves until ctx ends, and then until every request that was accepted has its answer.
+func (in *Ingress) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- in.server.Serve(in.listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("ingress: %w", err)
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.server.WriteTimeout)
+	defer cancel()
+	err := in.server.Shutdown(last)
+	if serr := <-served; !errors.Is(serr, http.ErrServerClosed) {
+		err = errors.Join(err, serr)
+	}
+	return err
+}

@@ -1,0 +1,220 @@
+package onhook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/onhook/onhook/pkg/bus"
+	"github.com/onhook/onhook/pkg/call"
+	"github.com/onhook/onhook/pkg/service"
+	"github.com/onhook/onhook/pkg/store"
+)
+
+// maxRows bounds what one answer of the API lists.
+const maxRows = 100_000
+
+// api is the operator's API, which the commands use. It is served on the admin listener only.
+type api struct {
+	bus *bus.Bus
+	db  store.Store
+	log *zap.Logger
+}
+
+func newAPI(b *bus.Bus, db store.Store, log *zap.Logger) http.Handler {
+	a := &api{bus: b, db: db, log: log.Named("api")}
+	mux := http.NewServeMux()
+	for _, r := range []struct {
+		pattern string
+		handle  func(r *http.Request) (any, error)
+	}{
+		{"GET /v1/calls", a.listCalls},
+		{"GET /v1/call", a.showCall}, // a call id can hold anything: it stands in the query, not in the path
+		{"GET /v1/dead", a.listDead},
+		{"GET /v1/dead/{seq}", a.showDead},
+		{"POST /v1/dead/redrive", a.redriveDead},
+		{"POST /v1/dead/discard", a.discardDead},
+		{"GET /v1/status", a.status},
+	} {
+		mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { a.answer(w, req, r.handle) })
+	}
+	return mux
+}
+
+// apiError is an answer that is not 200.
+type apiError struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+func (e *apiError) Error() string { return e.Detail }
+
+func badRequest(format string, args ...any) error {
+	return &apiError{http.StatusText(http.StatusBadRequest), http.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+func notFound(err error) error {
+	return &apiError{http.StatusText(http.StatusNotFound), http.StatusNotFound, err.Error()}
+}
+
+func (a *api) answer(w http.ResponseWriter, r *http.Request, handle func(r *http.Request) (any, error)) {
+	status, kind := http.StatusOK, "application/json"
+	v, err := handle(r)
+	if err != nil {
+		e, ok := errors.AsType[*apiError](err)
+		if !ok {
+			a.log.Error("request failed", zap.String("path", r.URL.Path), zap.Error(err))
+			e = &apiError{http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable, err.Error()}
+		}
+		v, status, kind = e, e.Status, "application/problem+json"
+	}
+	body, err := json.Marshal(v)
+	if err != nil {
+		a.log.Error("cannot write an answer", zap.String("path", r.URL.Path), zap.Error(err))
+		status = http.StatusInternalServerError
+	}
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that is gone needs no answer
+}
+
+func (a *api) listCalls(r *http.Request) (any, error) {
+	q := r.URL.Query()
+	f := store.Filter{Source: q.Get("source"), Status: q.Get("status"), Phone: q.Get("phone")}
+	var err error
+	if v := q.Get("since"); v != "" {
+		if f.Since, err = time.Parse(time.RFC3339, v); err != nil {
+			return nil, badRequest("since is not an RFC 3339 time")
+		}
+	}
+	if f.Limit, err = limit(q.Get("limit")); err != nil {
+		return nil, err
+	}
+	calls, err := a.db.List(r.Context(), f)
+	if calls == nil {
+		calls = []*call.Call{}
+	}
+	return calls, err
+}
+
+func limit(v string) (int, error) {
+	if v == "" {
+		return store.DefaultLimit, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > maxRows {
+		return 0, badRequest("limit must be a number from 1 to %d", maxRows)
+	}
+	return n, nil
+}
+
+func (a *api) showCall(r *http.Request) (any, error) {
+	q := r.URL.Query()
+	c, err := a.db.Get(r.Context(), q.Get("source"), q.Get("id"))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, notFound(fmt.Errorf("source %q has no call %q", q.Get("source"), q.Get("id")))
+	}
+	return c, err
+}
+
+func (a *api) listDead(r *http.Request) (any, error) {
+	q := r.URL.Query()
+	n, err := limit(q.Get("limit"))
+	if err != nil {
+		return nil, err
+	}
+	return a.bus.ListDead(r.Context(), q.Get("consumer"), 0, n)
+}
+
+// deadWithBody is a dead message as `dead show` prints it. A body that is not UTF-8 reads with U+FFFD.
+type deadWithBody struct {
+	bus.Dead
+	Body string `json:"body"`
+}
+
+func (a *api) showDead(r *http.Request) (any, error) {
+	seq, err := strconv.ParseUint(r.PathValue("seq"), 10, 64)
+	if err != nil {
+		return nil, badRequest("%q is not a sequence number", r.PathValue("seq"))
+	}
+	d, err := a.bus.GetDead(r.Context(), seq)
+	if errors.Is(err, bus.ErrNotFound) {
+		return nil, notFound(err)
+	}
+	return deadWithBody{d, string(d.Body)}, err
+}
+
+// selection names dead messages: by sequence, or all of one consumer.
+type selection struct {
+	Seqs     []uint64 `json:"seqs,omitempty"`
+	Consumer string   `json:"consumer,omitempty"`
+}
+
+// handled is what was done to a selection.
+type handled struct {
+	Seqs []uint64 `json:"seqs"`
+}
+
+func (a *api) redriveDead(r *http.Request) (any, error) { return a.eachDead(r, a.bus.RedriveDead) }
+func (a *api) discardDead(r *http.Request) (any, error) { return a.eachDead(r, a.bus.DiscardDead) }
+
+func (a *api) eachDead(r *http.Request, do func(context.Context, uint64) error) (any, error) {
+	var sel selection
+	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 8<<20)).Decode(&sel); err != nil {
+		return nil, badRequest("the request is not a selection of dead messages: %v", err)
+	}
+	if (len(sel.Seqs) == 0) == (sel.Consumer == "") {
+		return nil, badRequest("give either sequence numbers or a consumer")
+	}
+	if sel.Consumer != "" {
+		list, err := a.bus.ListDead(r.Context(), sel.Consumer, 0, maxRows)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range list {
+			sel.Seqs = append(sel.Seqs, d.Seq)
+		}
+	}
+	done := handled{Seqs: []uint64{}}
+	for _, seq := range sel.Seqs {
+		err := do(r.Context(), seq)
+		if errors.Is(err, bus.ErrNotFound) {
+			return nil, notFound(fmt.Errorf("%w; %d before it were done", err, len(done.Seqs)))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w; %d before it were done", err, len(done.Seqs))
+		}
+		done.Seqs = append(done.Seqs, seq)
+	}
+	return done, nil
+}
+
+// status is what `onhook status` prints.
+type status struct {
+	Version   string               `json:"version"`
+	Streams   []bus.StreamStatus   `json:"streams"`
+	Consumers []bus.ConsumerStatus `json:"consumers"`
+}
+
+func (a *api) status(r *http.Request) (any, error) {
+	s := status{Version: service.Version()}
+	var err error
+	if s.Streams, err = a.bus.Streams(r.Context()); err != nil {
+		return nil, err
+	}
+	for _, c := range bus.Consumers {
+		cs, err := a.bus.Status(r.Context(), c)
+		if err != nil {
+			return nil, err
+		}
+		s.Consumers = append(s.Consumers, cs)
+	}
+	return s, nil
+}

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package onhook
+
+import "os"
+
+// lockFile does nothing where there is no such lock.
+func lockFile(*os.File) error { return nil }

@@ -1,0 +1,166 @@
+package onhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"go.uber.org/zap"
+
+	"github.com/onhook/onhook/pkg/bus"
+	"github.com/onhook/onhook/pkg/config"
+	"github.com/onhook/onhook/pkg/natsembed"
+	"github.com/onhook/onhook/pkg/provider"
+	"github.com/onhook/onhook/pkg/service"
+	"github.com/onhook/onhook/pkg/store"
+	"github.com/onhook/onhook/services/decoder"
+	"github.com/onhook/onhook/services/ingress"
+	"github.com/onhook/onhook/services/storage"
+)
+
+type runCmd struct {
+	Config string `help:"Read this file; without one, development sources are set up." placeholder:"FILE"`
+	Data   string `help:"Keep everything below this folder." default:"data" placeholder:"DIR"`
+	Listen string `help:"Take webhooks on this address, whatever the configuration says." placeholder:"HOST:PORT"`
+	Admin  string `help:"Serve health, metrics and the operator's commands on this address, whatever the configuration says." placeholder:"HOST:PORT"`
+}
+
+// settings is every section that the services of one process read.
+type settings struct {
+	sources provider.Sources
+	nats    bus.Config
+	ingress ingress.Config
+	decoder decoder.Config
+	storage storage.Config
+}
+
+// loadSettings decodes every section over its defaults.
+func loadSettings(f *config.File) (settings, error) {
+	s := settings{
+		nats:    bus.DefaultConfig(),
+		ingress: ingress.DefaultConfig(),
+		decoder: decoder.DefaultConfig(),
+		storage: storage.DefaultConfig(),
+	}
+	var err error
+	s.sources, err = provider.LoadSources(f)
+	return s, errors.Join(err,
+		f.Section("nats", &s.nats),
+		f.Section("ingress", &s.ingress),
+		f.Section("decoder", &s.decoder),
+		f.Section("storage", &s.storage),
+	)
+}
+
+// Run runs the pipeline until it is told to stop.
+func (c *runCmd) Run(ctx context.Context, t terminal) (err error) {
+	p, err := service.NewProcess(service.Options{Config: c.Config, Admin: c.Admin}, t.err)
+	if err != nil {
+		return err
+	}
+	s, err := loadSettings(p.Config)
+	if err != nil {
+		return err
+	}
+	if c.Listen != "" {
+		s.ingress.Listen = c.Listen
+	}
+	var dev *development
+	if c.Config == "" {
+		if dev, err = newDevelopment(s.ingress.Listen); err != nil {
+			return err
+		}
+		s.sources = dev.sources()
+	}
+	if len(s.sources) == 0 {
+		return &service.UsageError{Err: fmt.Errorf("%s has no sources; without one there is nobody to take webhooks from", c.Config)}
+	}
+	return compose(ctx, p, s, c.Data, func(in *ingress.Ingress) { banner(t.out, in.Addr(), p.Admin.Addr(), c.Data, s.sources, dev) })
+}
+
+// compose builds every service over one bus and one store, and runs them. It embeds what s names no address for.
+//
+//	nats ◄─ bus ◄─┬─ storage ─► store
+//	              ├─ decoder
+//	              ├─ ingress
+//	              └─ operator's API, on the admin listener
+func compose(ctx context.Context, p *service.Process, s settings, data string, ready func(*ingress.Ingress)) error {
+	if s.nats.URL == "" || s.storage.DSN == "" {
+		unlock, err := lockData(data)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	if s.nats.URL == "" {
+		srv, err := natsembed.Start(natsembed.Config{Dir: filepath.Join(data, "nats"), Listen: s.nats.Listen}, p.Log)
+		if err != nil {
+			return err
+		}
+		defer srv.Stop()
+		s.nats.Server = srv
+	}
+	if s.storage.DSN == "" {
+		s.storage.DSN = config.Secret(dataDSN(data))
+	}
+	from, to, err := store.Migrate(ctx, s.storage.DSN.Reveal())
+	if err != nil {
+		return err
+	}
+	if from != to {
+		p.Log.Info("database migrated", zap.Int64("from", from), zap.Int64("to", to))
+	}
+	db, err := store.Open(ctx, s.storage.DSN.Reveal())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }() // every batch is committed by then
+	b, err := bus.Connect(ctx, s.nats, "run", p.Log)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+
+	sto, err := storage.New(ctx, s.storage, db, b, p.Log, p.Metrics)
+	if err != nil {
+		return err
+	}
+	dec, err := decoder.New(ctx, s.decoder, provider.All(), b, p.Log, p.Metrics)
+	if err != nil {
+		return err
+	}
+	in, err := ingress.New(s.ingress, s.sources, b, p.Log, p.Metrics)
+	if err != nil {
+		return err
+	}
+	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
+	p.Admin.AddCheck(service.Check{Name: "database", Probe: db.Ping})
+	p.Admin.Handle("/v1/", newAPI(b, db, p.Log))
+	ready(in)
+	return p.Run(ctx,
+		service.Part{Name: "storage", Run: sto.Run},
+		service.Part{Name: "decoder", Run: dec.Run},
+		service.Part{Name: "ingress", Run: in.Run},
+	)
+}
+
+// dataDSN is the database of an installation that names none.
+func dataDSN(data string) string { return "sqlite:" + filepath.Join(data, "onhook.db") }
+
+// lockData keeps a second process out of the data folder: two brokers over the same files would destroy them.
+func lockData(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the data folder; --data chooses another: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot write to the data folder; --data chooses another: %w", err)
+	}
+	if err := lockFile(f); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("the data folder %s is in use by another onhook; stop it, or choose another folder with --data: %w", dir, err)
+	}
+	return func() { _ = f.Close() }, nil
+}

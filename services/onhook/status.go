@@ -1,0 +1,35 @@
+package onhook
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+type statusCmd struct{ client }
+
+// Run shows the streams and consumers.
+func (c *statusCmd) Run(ctx context.Context, t terminal) error {
+	var s status
+	if err := c.get(ctx, "/v1/status", nil, &s); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(t.out, s)
+	}
+	tw := table(t.out, "STREAM", "MESSAGES", "BYTES", "REPLICAS")
+	for _, st := range s.Streams {
+		row(tw, st.Name, strconv.FormatUint(st.Messages, 10), strconv.FormatUint(st.Bytes, 10), strconv.Itoa(st.Replicas))
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintln(t.out)
+	tw = table(t.out, "CONSUMER", "STREAM", "PENDING", "IN HAND", "SCHEDULED", "OLDEST", "DEAD")
+	for _, k := range s.Consumers {
+		row(tw, k.Name, k.Stream, strconv.FormatUint(k.Pending, 10), strconv.FormatUint(k.InHand, 10), strconv.FormatUint(k.Scheduled, 10),
+			time.Duration(k.OldestSeconds*float64(time.Second)).Round(time.Millisecond).String(), strconv.FormatUint(k.Dead, 10))
+	}
+	return tw.Flush()
+}
