@@ -13,8 +13,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// defaultGrace leaves a process of a few parts inside the 30 seconds that Kubernetes gives it.
-const defaultGrace = 10 * time.Second
+// defaultGrace is more than a worker's own grace, and leaves a service inside the 30 seconds that Kubernetes gives it.
+const defaultGrace = 15 * time.Second
 
 // Options are what every process takes from its command line.
 type Options struct {
@@ -53,7 +53,7 @@ type Process struct {
 	Log     *zap.Logger
 	Metrics *prometheus.Registry
 	Admin   *Admin
-	Grace   time.Duration // for each part to stop; 10 seconds if not changed
+	Grace   time.Duration // for each part to stop; 15 seconds if not changed
 }
 
 // NewProcess reads the configuration, logs to logs as the section log says, and binds the admin listener.

@@ -56,7 +56,7 @@ func TestChecksRunInParallel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c checks
 		for _, name := range []string{"c", "a", "b"} {
-			c.add(Check{Name: name, Probe: func(context.Context) error { time.Sleep(time.Second); return nil }})
+			c.add(Check{Name: name, Probe: func(context.Context) error { <-time.After(time.Second); return nil }})
 		}
 		began := time.Now()
 		want := readiness{Ready: true, Checks: []checkResult{{Name: "a", OK: true}, {Name: "b", OK: true}, {Name: "c", OK: true}}}

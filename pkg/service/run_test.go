@@ -37,7 +37,7 @@ func (j *journal) untilStopped(name string) service.Part {
 	return service.Part{Name: name, Run: func(ctx context.Context) error {
 		j.add(name + " starts")
 		<-ctx.Done()
-		time.Sleep(time.Second) // synctest's clock
+		<-time.After(time.Second) // synctest's clock
 		j.add(name + " stops")
 		return ctx.Err()
 	}}

@@ -105,7 +105,7 @@ func Sign(body []byte, secret, scheme string) http.Header {
 	if !ok {
 		return nil
 	}
-	signature := ""
+	var signature string
 	if scheme == Hex {
 		signature = hex.EncodeToString(payload.HMAC(key, body))
 	} else {

@@ -157,6 +157,7 @@ func TestValueReadsJSONInStrings(t *testing.T) {
 
 func TestBase64(t *testing.T) {
 	t.Parallel()
+	//nolint:gocritic // the white space around a signature is what is tested
 	for sent, want := range map[string]string{"+/8=": "\xfb\xff", "-_8": "\xfb\xff", " YQ== ": "a", "": "", "=": "", "a": "", "%%%%": ""} {
 		got, ok := payload.Base64(sent)
 		if string(got) != want || ok != (want != "") {

@@ -80,7 +80,7 @@ func outcome(c *call.Call, root, o *payload.Object) {
 	}
 	c.EndReason = endReason(c.EndReasonRaw)
 
-	known := false
+	var known bool
 	if c.Status, known = statuses[payload.Word(status)]; !known {
 		c.Status = call.StatusUnknown
 		o.Warn("status", "unknown status")

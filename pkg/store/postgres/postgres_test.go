@@ -292,7 +292,7 @@ func login(t *testing.T, server *pgtest.Server) {
 		want      retry.Kind
 	}{
 		{"wrong password", strings.Replace(dsn, ":pgtest@", ":hunter2%24x@", 1), retry.Paused},
-		{"no such database", strings.Replace(strings.Replace(dsn, "?", "_gone?", 1), ":pgtest@", ":pgtest@", 1) + "&application_name=hunter2", retry.Paused},
+		{"no such database", strings.Replace(dsn, "?", "_gone?", 1) + "&application_name=hunter2", retry.Paused},
 		{"no server", "postgres://u:hunter2@127.0.0.1:1/d", retry.Paused},
 		{"no host", "postgres://u:hunter2@host.invalid/d", retry.Paused},
 		{"password not encoded", "postgres://u:hunter2%zz@h/d", retry.Again},

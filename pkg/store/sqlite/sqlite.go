@@ -43,7 +43,7 @@ func Open(ctx context.Context, path string) (_ *Store, err error) {
 	s := &Store{}
 	defer func() {
 		if err != nil {
-			s.Close()
+			_ = s.Close()
 		}
 	}()
 	if s.writer, err = open(path, 1, "_txlock=immediate"); err != nil {

@@ -3,6 +3,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -77,7 +78,7 @@ func start(tb testing.TB, image string) (*Server, error) {
 		testcontainers.WithWaitStrategyAndDeadline(patience, wait.ForListeningPort(inside.String())),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("%w (%v)", err, testcontainers.TerminateContainer(ctr))
+		return nil, errors.Join(err, testcontainers.TerminateContainer(ctr))
 	}
 	testcontainers.CleanupContainer(tb, ctr)
 	host, err := ctr.Host(context.Background())

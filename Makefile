@@ -1,0 +1,45 @@
+# onhook: `make run` runs it, `make test` passes its tests. Both need Go, make and git only; what else they need they fetch.
+
+MODULES := schemas pkg services/decoder services/ingress services/storage services/onhook
+GOLANGCI_LINT := bin/golangci-lint-v2.15.0
+
+# The race detector needs a C compiler; without one the tests run without it.
+RACE := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
+
+.PHONY: run build test short bench fuzz lint modules clean
+
+run: build ## the whole pipeline in one process, on 127.0.0.1:8080, its data in ./data
+	bin/onhook run
+
+build: ## every binary, in ./bin
+	go build -o bin/ ./services/onhook/cmd/onhook ./services/ingress/cmd/ingress ./services/decoder/cmd/decoder ./services/storage/cmd/storage
+
+test: ## every test; those that need Docker say so and skip without it. The slowest waits out a database that is down for two minutes
+	go test $(RACE) -timeout 15m work
+
+short: ## the tests without the slow ones
+	go test $(RACE) -short -timeout 5m work
+
+bench: ## ns, bytes and allocations per delivery and per call
+	go test -run '^$$' -bench . -benchmem work
+
+FUZZTIME ?= 30s
+fuzz: ## each fuzz test for FUZZTIME
+	@for m in $(MODULES); do for f in $$(cd $$m && git grep -lE '^func Fuzz' -- '*_test.go'); do \
+		for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' $$m/$$f); do \
+			echo "$$m/$$f $$t" && (cd $$m && go test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f)) || exit 1; \
+	done; done; done
+
+lint: modules $(GOLANGCI_LINT) ## formatting, vet, the rules of .golangci.yaml, and who may import whom
+	@test -z "$$(gofmt -l .)" || { gofmt -l . | sed 's/^/not gofmt-ed: /'; exit 1; }
+	@for m in $(MODULES); do echo "lint $$m" && (cd $$m && $(CURDIR)/$(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
+
+modules: ## each module by itself: what it imports is what its go.mod names
+	@for m in $(MODULES); do echo "module $$m" && (cd $$m && GOWORK=off go build ./... && GOWORK=off go mod tidy -diff) || exit 1; done
+
+$(GOLANGCI_LINT):
+	GOBIN=$(CURDIR)/bin/install go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv bin/install/golangci-lint $@
+
+clean: ## what the other targets made, but not ./data
+	rm -rf bin

@@ -1,0 +1,58 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/onhook/onhook/pkg/bus"
+	"github.com/onhook/onhook/pkg/worker"
+)
+
+func TestAPanicHurtsNoOtherMessageOfItsBatch(t *testing.T) {
+	f := setup(t)
+	f.cfg.Attempts = 1 // whoever fails with it is dead with it
+	var names []string
+	for i := range 9 {
+		names = append(names, fmt.Sprint(i))
+	}
+	f.publish(append(names, "poison")...)
+	var got seen
+	f.start(worker.Each(func(_ context.Context, m *bus.Message) error {
+		if got.add(m) == "poison" {
+			panic("poison")
+		}
+		return nil
+	}))
+	f.waitSettled()
+	if dead := f.dead(); len(dead) != 1 || dead[0].Origin != "WEBHOOKS/10" {
+		t.Errorf("dead %+v", dead)
+	}
+}
+
+func TestAClosedConnectionEndsRun(t *testing.T) {
+	f := setup(t)
+	w, err := worker.New(t.Context(), f.bus, bus.Decoder, worker.Each(func(context.Context, *bus.Message) error { return nil }), f.cfg, zap.NewNop(), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	f.bus.Close()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("Run ended without an error, half its work undone")
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("Run goes on with a connection that never comes back")
+		cancel()
+		<-done
+	}
+}
