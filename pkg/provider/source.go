@@ -44,6 +44,9 @@ func (s Sources) Validate() error {
 		if !sourceName.MatchString(name) {
 			errs = append(errs, config.At(errors.New("a source's name stands in its URL: use lower-case letters, digits, - and _, 64 at most"), name))
 		}
+		if name == "unknown" {
+			errs = append(errs, config.At(errors.New("the name stands for requests to no source in the metrics; choose another"), name))
+		}
 		errs = append(errs, config.At(src.resolve(), name))
 		s[name] = src
 	}

@@ -27,7 +27,7 @@ func (in *Ingress) readBody(r *http.Request) (body []byte, release func(), p *pr
 	if length > in.maxBody {
 		return nil, release, in.tooLarge()
 	}
-	size := int64(step)
+	size := min(step, in.maxBody+1)
 	if length >= 0 {
 		size = min(length, step)
 	}

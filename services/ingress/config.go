@@ -25,7 +25,7 @@ func DefaultConfig() Config {
 		MaxBody:     7 << 20,
 		MaxInFlight: 256 << 20,
 		AckBudget:   8 * time.Second,
-		ReadTimeout: 10 * time.Second,
+		ReadTimeout: 6 * time.Second,
 		IdleTimeout: 2 * time.Minute,
 	}
 }
@@ -49,6 +49,9 @@ func (c *Config) Validate() error {
 		if d.v <= 0 {
 			bad(d.key, "it is %v; give a positive time", d.v)
 		}
+	}
+	if c.ReadTimeout > c.AckBudget {
+		bad("read_timeout", "it is %v, more than ack_budget (%v): what arrives that late could not be stored in time", c.ReadTimeout, c.AckBudget)
 	}
 	return errors.Join(errs...)
 }

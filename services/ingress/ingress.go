@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -45,30 +47,25 @@ func New(cfg Config, sources provider.Sources, b publisher, log *zap.Logger, reg
 		sources:  map[string]*source{},
 		bus:      b,
 		log:      log.Named("ingress"),
-		inFlight: semaphore.NewWeighted(int64(cfg.MaxInFlight)),
+		inFlight: semaphore.NewWeighted(int64(cfg.MaxInFlight) + 1), // a body is too large from its first byte too many
 		maxBody:  min(int64(cfg.MaxBody), b.MaxBody()),
 	}
 	if in.maxBody < int64(cfg.MaxBody) {
 		in.log.Warn("the broker takes smaller messages than max_body allows; larger bodies are refused with 413",
 			zap.Int64("max_body", in.maxBody), zap.Stringer("configured", cfg.MaxBody))
 	}
-	names := []string{unknownSource}
 	for name, s := range sources {
 		src, err := newSource(name, s)
 		if err != nil {
 			return nil, err
 		}
 		in.sources[name] = src
-		names = append(names, name)
 	}
 	var err error
-	if in.metrics, err = newMetrics(reg, names); err != nil {
+	if in.metrics, err = newMetrics(reg, slices.Collect(maps.Keys(in.sources))); err != nil {
 		return nil, err
 	}
-	if in.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
-		return nil, fmt.Errorf("cannot listen for webhooks on %s; --listen or ingress.listen changes the address: %w", cfg.Listen, err)
-	}
-	errorLog, err := zap.NewStdLogAt(in.log, zap.DebugLevel)
+	errorLog, err := zap.NewStdLogAt(in.log, zap.WarnLevel) // of connections that cannot be taken
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +78,9 @@ func New(cfg Config, sources provider.Sources, b publisher, log *zap.Logger, reg
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          errorLog,
 	}
+	if in.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("cannot listen for webhooks on %s; ingress.listen, or --listen of onhook run, changes the address: %w", cfg.Listen, err)
+	}
 	return in, nil
 }
 
@@ -90,8 +90,10 @@ const writeSlack = 5 * time.Second
 func (in *Ingress) routes() http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = in.refuseRoute
-	e.POST("/v1/webhooks/:source", in.receive)
-	e.POST("/v1/webhooks/:source/:token", in.receive)
+	for _, path := range []string{"/v1/webhooks/:source", "/v1/webhooks/:source/:token"} {
+		e.POST(path, in.receive)
+		e.OPTIONS(path, echo.MethodNotAllowedHandler) // which echo would answer with 204
+	}
 	return e
 }
 
@@ -110,6 +112,9 @@ func (in *Ingress) Run(ctx context.Context) error {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.server.WriteTimeout)
 	defer cancel()
 	err := in.server.Shutdown(last)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests were still being answered: %w", err), in.server.Close())
+	}
 	if serr := <-served; !errors.Is(serr, http.ErrServerClosed) {
 		err = errors.Join(err, serr)
 	}

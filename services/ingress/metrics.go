@@ -30,9 +30,7 @@ func newMetrics(reg prometheus.Registerer, sources []string) (*metrics, error) {
 		}),
 	}
 	for _, s := range sources {
-		if s != unknownSource {
-			m.deliveries.WithLabelValues(s, accepted) // present from the start, so that a rate can be taken
-		}
+		m.deliveries.WithLabelValues(s, accepted) // present from the start, so that a rate can be taken
 	}
 	return m, errors.Join(reg.Register(m.deliveries), reg.Register(m.ackSeconds))
 }

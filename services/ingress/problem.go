@@ -24,11 +24,14 @@ var (
 	broken       = refusal{http.StatusBadRequest, "broken"}
 	empty        = refusal{http.StatusBadRequest, "empty"}
 	unauthorized = refusal{http.StatusUnauthorized, "unauthorized"}
+	noRoute      = refusal{http.StatusNotFound, "no_route"}
 	unknown      = refusal{http.StatusNotFound, "unknown_source"}
+	notPost      = refusal{http.StatusMethodNotAllowed, "not_post"}
 	timedOut     = refusal{http.StatusRequestTimeout, "timed_out"}
 	tooLarge     = refusal{http.StatusRequestEntityTooLarge, "too_large"}
 	notAnEvent   = refusal{http.StatusUnprocessableEntity, "not_an_event"}
 	rateLimited  = refusal{http.StatusTooManyRequests, "rate_limited"}
+	internal     = refusal{http.StatusInternalServerError, "internal"}
 	overloaded   = refusal{http.StatusServiceUnavailable, "overloaded"}
 	unavailable  = refusal{http.StatusServiceUnavailable, "unavailable"}
 )
@@ -42,6 +45,7 @@ type problem struct {
 
 	outcome string
 	wait    time.Duration
+	cause   error // of a fault of ours; for the log alone
 }
 
 func newProblem(r refusal, detail string) *problem {
@@ -50,6 +54,11 @@ func newProblem(r refusal, detail string) *problem {
 
 func (p *problem) retryAfter(d time.Duration) *problem {
 	p.wait = d
+	return p
+}
+
+func (p *problem) because(err error) *problem {
+	p.cause = err
 	return p
 }
 
@@ -70,23 +79,22 @@ func (p *problem) write(c echo.Context) error {
 
 // refuseRoute answers what reached no source: another path, or another method.
 func (in *Ingress) refuseRoute(err error, c echo.Context) {
-	status, detail := http.StatusInternalServerError, "Something went wrong here. Send it again."
-	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
-		status = e.Code
+	if c.Response().Committed {
+		in.log.Debug("cannot answer", zap.Error(err)) // the client is gone
+		return
 	}
-	switch status {
-	case http.StatusNotFound:
-		detail = "Webhooks go to /v1/webhooks/<source>, or to /v1/webhooks/<source>/<token>."
-	case http.StatusMethodNotAllowed:
-		detail = "Webhooks are sent with POST."
+	p := newProblem(internal, "Something went wrong here. Send it again.")
+	switch {
+	case errors.Is(err, echo.ErrNotFound):
+		p = newProblem(noRoute, "Webhooks go to /v1/webhooks/{source}, or to /v1/webhooks/{source}/{token}.")
+	case errors.Is(err, echo.ErrMethodNotAllowed):
+		p = newProblem(notPost, "Webhooks are sent with POST.")
+		c.Response().Header().Set(echo.HeaderAllow, http.MethodPost)
 	default:
 		in.log.Error("request failed", zap.Error(err))
 	}
-	in.metrics.deliveries.WithLabelValues(unknownSource, http.StatusText(status)).Inc()
-	if c.Response().Committed {
-		return
-	}
-	if err := newProblem(refusal{status, ""}, detail).write(c); err != nil {
+	in.metrics.deliveries.WithLabelValues(unknownSource, p.outcome).Inc()
+	if err := p.write(c); err != nil {
 		in.log.Debug("cannot answer", zap.Error(err))
 	}
 }

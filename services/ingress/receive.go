@@ -3,7 +3,10 @@ package ingress
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,29 +18,35 @@ import (
 
 // receive takes one webhook: the whole way from request to answer.
 func (in *Ingress) receive(c echo.Context) error {
-	began := time.Now()
 	r := c.Request()
-	d := &bus.Delivery{ReceivedAt: began, ContentType: r.Header.Get(echo.HeaderContentType), UserAgent: r.UserAgent()}
-
+	d := &bus.Delivery{ReceivedAt: time.Now(), ContentType: r.Header.Get(echo.HeaderContentType), UserAgent: r.UserAgent()}
 	p := in.accept(c, d)
-	took := time.Since(began)
-	source := d.Source
-	if source == "" {
-		source = unknownSource
-	}
-	outcome, status := accepted, http.StatusOK
-	if p != nil {
-		outcome, status = p.outcome, p.Status
-	} else {
-		in.metrics.ackSeconds.Observe(took.Seconds())
-	}
-	in.metrics.deliveries.WithLabelValues(source, outcome).Inc()
-	in.log.Info("delivery", zap.String("source", source), zap.String("outcome", outcome), zap.Int("status", status),
-		zap.String("delivery_id", d.ID), zap.String("auth", string(d.Auth)), zap.Int("bytes", len(d.Body)), zap.Duration("took", took))
+	in.record(d, p)
 	if p != nil {
 		return p.write(c)
 	}
 	return c.JSON(http.StatusOK, receipt{Received: true, DeliveryID: d.ID})
+}
+
+// record counts and logs what became of a request. Its path is in neither: it may hold a token.
+func (in *Ingress) record(d *bus.Delivery, p *problem) {
+	took := time.Since(d.ReceivedAt)
+	source, outcome, status, level := d.Source, accepted, http.StatusOK, zap.InfoLevel
+	if source == "" {
+		source = unknownSource
+	}
+	var cause error
+	if p == nil {
+		in.metrics.ackSeconds.Observe(took.Seconds())
+	} else {
+		outcome, status, cause = p.outcome, p.Status, p.cause
+	}
+	if cause != nil {
+		level = zap.ErrorLevel
+	}
+	in.metrics.deliveries.WithLabelValues(source, outcome).Inc()
+	in.log.Log(level, "delivery", zap.String("source", source), zap.String("outcome", outcome), zap.Int("status", status),
+		zap.String("delivery_id", d.ID), zap.String("auth", string(d.Auth)), zap.Int("bytes", len(d.Body)), zap.Duration("took", took), zap.Error(cause))
 }
 
 type receipt struct {
@@ -46,13 +55,18 @@ type receipt struct {
 }
 
 // accept fills d from the request and stores it. It returns nil once d is safe, else why the request is refused.
-func (in *Ingress) accept(c echo.Context, d *bus.Delivery) *problem {
-	src, ok := in.sources[c.Param("source")]
+func (in *Ingress) accept(c echo.Context, d *bus.Delivery) (p *problem) {
+	defer func() {
+		if v := recover(); v != nil { // by a provider's reading of foreign bytes; it must be seen, not only cut the connection
+			p = newProblem(internal, "Something went wrong here. Send it again.").because(fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+		}
+	}()
+	src, ok := in.sources[pathPart(c, "source")]
 	if !ok {
 		return newProblem(unknown, "There is no such source. The last part of the URL must be a source of the configuration.")
 	}
 	d.Source, d.Provider = src.name, src.provider.Name
-	if !src.tokenOK(c.Param("token")) {
+	if !src.tokenOK(pathPart(c, "token")) {
 		return newProblem(unauthorized, "The token in the URL is wrong or missing. Copy the source's URL again, its token included.")
 	}
 
@@ -74,35 +88,33 @@ func (in *Ingress) accept(c echo.Context, d *bus.Delivery) *problem {
 		return newProblem(rateLimited, "The source is over its rate limit.").retryAfter(wait)
 	}
 
-	id, err := uuid.NewV7()
-	if err != nil {
-		in.log.Error("no randomness for a delivery id", zap.Error(err))
-		return newProblem(unavailable, "The delivery could not be stored. Send it again.").retryAfter(time.Second)
-	}
-	d.ID = id.String()
+	d.ID = uuid.Must(uuid.NewV7()).String() // crypto/rand does not fail
 	// A sender that hangs up must not undo the publish: it may never send again.
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(c.Request().Context()), d.ReceivedAt.Add(in.cfg.AckBudget))
 	defer cancel()
 	if err := in.bus.PublishDelivery(ctx, d); err != nil {
-		in.log.Error("not stored", zap.String("delivery_id", d.ID), zap.Error(err))
-		wait := time.Second
-		if errors.Is(err, bus.ErrFull) {
-			wait = time.Minute
-		}
-		return newProblem(unavailable, "The delivery could not be stored. Send it again.").retryAfter(wait)
+		return notStored(err)
 	}
 	return nil
 }
 
-// overLimit takes one delivery from the source's limit, or says how long to wait for it.
-func (s *source) overLimit() time.Duration {
-	if s.limit == nil {
-		return 0
+func notStored(err error) *problem {
+	wait := time.Second
+	if errors.Is(err, bus.ErrFull) {
+		wait = time.Minute
 	}
-	r := s.limit.Reserve()
-	wait := r.Delay()
-	if wait > 0 {
-		r.Cancel()
+	return newProblem(unavailable, "The delivery could not be stored. Send it again.").retryAfter(wait).because(err)
+}
+
+// pathPart is a part of the path, whichever of its characters the sender has escaped: echo hands it over as it was
+// sent if not all were escaped in the usual way.
+func pathPart(c echo.Context, name string) string {
+	v := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return v
 	}
-	return wait
+	if plain, err := url.PathUnescape(v); err == nil {
+		return plain
+	}
+	return v
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -76,4 +77,15 @@ func (s *source) verify(h http.Header, body []byte) (call.Auth, bool) {
 	default:
 		return call.AuthNone, true
 	}
+}
+
+// overLimit takes one delivery from the source's limit, or takes none and says how long to wait for it.
+func (s *source) overLimit() time.Duration {
+	if s.limit == nil || s.limit.Allow() {
+		return 0
+	}
+	// Not Reserve and Cancel, which change the limiter also for what is refused: in a flood these overlap, and several
+	// times the limit has passed.
+	seconds := (1 - s.limit.Tokens()) / float64(s.limit.Limit())
+	return time.Duration(max(1, min(seconds, 3600)) * float64(time.Second))
 }

@@ -28,6 +28,9 @@ func run(ctx context.Context) error {
 	if err := errors.Join(err, p.Config.Section("ingress", &cfg), p.Config.Section("nats", &nats)); err != nil {
 		return err
 	}
+	if len(sources) == 0 {
+		return &service.UsageError{Err: errors.New("the configuration has no sources; without one there is nobody to take webhooks from")}
+	}
 	b, err := bus.Connect(ctx, nats, "ingress", p.Log)
 	if err != nil {
 		return err
