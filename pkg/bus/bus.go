@@ -20,6 +20,10 @@ import (
 // it schedules or buries the message. Without it a delivery just below the limit could be taken but never buried.
 const headroom = 64 << 10
 
+// maxInFlight is how many calls may wait for their PubAcks at once: more than all of a worker's loops can hold, as the
+// client would stall each further one.
+const maxInFlight = 32768
+
 // Config is section nats of onhook.yaml.
 type Config struct {
 	URL       string `yaml:"url"`        // nats://host:4222, several separated by commas
@@ -85,7 +89,8 @@ func Connect(ctx context.Context, cfg Config, name string, log *zap.Logger) (*Bu
 		nats.Name("onhook-" + name),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
-		nats.ReconnectBufSize(-1), // a publish while disconnected fails at once and is tried again by its caller
+		nats.IgnoreAuthErrorAbort(), // credentials are being rotated: the file is read again at each attempt
+		nats.ReconnectBufSize(-1),   // a publish while disconnected fails at once and is tried again by its caller
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("broker connection lost", zap.Error(err))
@@ -106,7 +111,7 @@ func Connect(ctx context.Context, cfg Config, name string, log *zap.Logger) (*Bu
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to NATS; check nats.url and that the server runs: %w", err)
 	}
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(4096), jetstream.WithPublishAsyncTimeout(10*time.Second))
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(maxInFlight), jetstream.WithPublishAsyncTimeout(10*time.Second))
 	if err != nil {
 		nc.Close()
 		return nil, err
@@ -138,7 +143,7 @@ func (b *Bus) Ready(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", name, err)
 		}
-		if i := st.CachedInfo(); full(i) {
+		if i := st.CachedInfo(); s.name == webhooks && full(i) { // another one being full delays calls, and loses none
 			return fmt.Errorf("stream %s is full (%d messages, %d bytes); raise its limits or wait for old messages to age out", name, i.State.Msgs, i.State.Bytes)
 		}
 	}

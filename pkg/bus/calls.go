@@ -32,7 +32,9 @@ func (b *Bus) PublishCalls(ctx context.Context, cs []*call.Call) []error {
 			continue
 		}
 		// No message id: the subject is the identity, and the stream refuses the second one for as long as it keeps the first.
-		acks[i], errs[i] = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0))
+		if acks[i], err = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)); err != nil {
+			errs[i] = publishError(err)
+		}
 	}
 	for i, ack := range acks {
 		if ack == nil {
@@ -74,6 +76,8 @@ func publishError(err error) error {
 	switch {
 	case isDuplicate(err):
 		return ErrDuplicate
+	case isTooLarge(err):
+		return retry.Never(fmt.Errorf("the broker takes no message of this size: %w", err))
 	case isFull(err):
 		return retry.Outage(5*time.Second, fmt.Errorf("%w: %w", ErrFull, err))
 	default:

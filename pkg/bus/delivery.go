@@ -140,6 +140,12 @@ func isDuplicate(err error) bool {
 	return ok && e.ErrorCode == codeStoreFailed && strings.Contains(e.Description, "maximum messages per subject exceeded")
 }
 
+// isTooLarge reports that the message is larger than the stream or the connection takes.
+func isTooLarge(err error) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && e.ErrorCode == 10054 || errors.Is(err, nats.ErrMaxPayload)
+}
+
 // isFull reports that the stream, the account or the disk has no room left.
 func isFull(err error) bool {
 	e, ok := errors.AsType[*jetstream.APIError](err)

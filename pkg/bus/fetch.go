@@ -13,6 +13,12 @@ import (
 // patience is how long one request for a first message stays open at the server.
 const patience = 5 * time.Second
 
+// blink is how long the messages that are known to be there may take to come. Another worker may have got them.
+const blink = 20 * time.Millisecond
+
+// batchBytes bounds what comes after a batch's first message. The server cuts off a client for which it must hold too much.
+const batchBytes = 8 << 20
+
 // Inbox is one place that a consumer's messages come from: its stream, or what was scheduled or handed back for it.
 type Inbox struct {
 	bus      *Bus
@@ -29,35 +35,43 @@ func (b *Bus) Open(ctx context.Context, c Consumer) (own, again *Inbox, err erro
 	return &Inbox{bus: b, consumer: c, from: o}, &Inbox{bus: b, consumer: c, from: a}, nil
 }
 
-// Fetch waits for a message and returns it with those that follow within linger, up to n. It returns none when ctx ends
-// or nothing came for a few seconds. An error that ErrGone is not part of passes: the broker is away for now.
+// Fetch waits for a message and returns it with those that are there too or follow within linger, up to n of them, and
+// fewer when they are large. It returns none when ctx ends or nothing came for a few seconds. An error that ErrGone is
+// not part of passes: the broker is away for now.
 func (in *Inbox) Fetch(ctx context.Context, n int, linger time.Duration) ([]*Message, error) {
-	batch, err := in.from.FetchNoWait(n)
+	pctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	batch, err := in.from.Fetch(1, jetstream.FetchContext(pctx))
 	msgs, err := in.collect(nil, batch, err)
-	if err != nil {
+	if err != nil || len(msgs) == 0 {
 		return msgs, err
 	}
-	if len(msgs) == 0 {
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
-		batch, err = in.from.Fetch(1, jetstream.FetchContext(ctx))
-		if msgs, err = in.collect(msgs, batch, err); err != nil || len(msgs) == 0 {
+	if linger == 0 {
+		meta, err := msgs[0].raw.Metadata()
+		if err != nil {
 			return msgs, err
 		}
-		if linger == 0 && n > 1 {
-			batch, err = in.from.FetchNoWait(n - 1)
-			return in.collect(msgs, batch, err)
+		if meta.NumDelivered == 1 { // what is delivered again is not among the pending
+			n = int(min(uint64(n), 1+meta.NumPending))
 		}
+		linger = blink
 	}
-	if linger > 0 && len(msgs) < n {
-		batch, err = in.from.Fetch(n-len(msgs), jetstream.FetchMaxWait(linger))
-		return in.collect(msgs, batch, err)
+	if n -= len(msgs); n <= 0 {
+		return msgs, nil
 	}
-	return msgs, nil
+	wait := jetstream.FetchMaxWait(linger)
+	if linger > time.Second {
+		// Shutdown need not wait for it. The price: what is on its way just then comes again only after the AckWait.
+		lctx, cancel := context.WithTimeout(ctx, linger)
+		defer cancel()
+		wait = jetstream.FetchContext(lctx)
+	}
+	batch, err = in.from.Fetch(n, wait, jetstream.FetchMaxBytes(batchBytes))
+	return in.collect(msgs, batch, err)
 }
 
-// ErrGone says that the stream or the consumer was deleted: no waiting brings its messages back.
-var ErrGone = errors.New("the stream or consumer is gone")
+// ErrGone says that no waiting brings the messages: the stream or the consumer was deleted, or the connection closed.
+var ErrGone = errors.New("the stream, the consumer or the connection is gone for good")
 
 func (in *Inbox) collect(msgs []*Message, batch jetstream.MessageBatch, err error) ([]*Message, error) {
 	if err != nil {
@@ -77,7 +91,7 @@ func (in *Inbox) fetchError(err error) error {
 	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, nats.ErrTimeout) {
 		return nil
 	}
-	if !isGone(err) {
+	if !isGone(err) && !in.bus.nc.IsClosed() {
 		// A consumer that was deleted between two fetches does not answer, just as a broker in an election.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

@@ -75,8 +75,13 @@ func (b *Bus) Status(ctx context.Context, c Consumer) (ConsumerStatus, error) {
 		s.Scheduled += n
 	}
 	s.Scheduled -= now
-	if s.OldestSeconds, err = oldestSeconds(ctx, place{own, b.prefix + c.filter, floor}, place{again, b.prefix + redriveSubjects(c.Name), 0}); err != nil {
+	at, found, err := oldest(ctx, place{own, b.prefix + c.filter, floor}, place{again, b.prefix + redriveSubjects(c.Name), 0})
+	if err != nil {
 		return s, err
+	}
+	if found {
+		s.OldestSeconds = max(0, time.Since(at).Seconds()) // by two clocks
+		s.Pending = max(s.Pending, 1)                      // the server counts a message only a moment after it has stored it
 	}
 	buried, err := b.js.Stream(ctx, b.prefix+dead)
 	if err != nil {
@@ -101,7 +106,7 @@ func (b *Bus) addPending(ctx context.Context, s *ConsumerStatus, st jetstream.St
 	s.InHand += uint64(i.NumAckPending)
 	s.Pending += i.NumPending + uint64(i.NumAckPending)
 	if i.NumPending == 0 && i.NumAckPending == 0 {
-		return st.CachedInfo().State.LastSeq, nil
+		return i.Delivered.Stream, nil
 	}
 	return i.AckFloor.Stream, nil
 }
@@ -113,24 +118,25 @@ type place struct {
 	after   uint64
 }
 
-// oldestSeconds is the age of the oldest message in any of the places, or 0 when they are empty.
-func oldestSeconds(ctx context.Context, places ...place) (float64, error) {
-	oldest := 0.0
+// oldest is when the oldest message in any of the places was first stored.
+func oldest(ctx context.Context, places ...place) (first time.Time, found bool, err error) {
 	for _, p := range places {
 		raw, err := p.stream.GetMsg(ctx, p.after+1, jetstream.WithGetMsgSubject(p.subject))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
 		}
 		if err != nil {
-			return 0, err
+			return first, found, err
 		}
 		at := raw.Time
 		if o, ok := originFrom(raw.Header); ok {
 			at = o.Time
 		}
-		oldest = max(oldest, time.Since(at).Seconds())
+		if !found || at.Before(first) {
+			first, found = at, true
+		}
 	}
-	return oldest, nil
+	return first, found, nil
 }
 
 func countSubjects(ctx context.Context, st jetstream.Stream, subjects string) (map[string]uint64, error) {

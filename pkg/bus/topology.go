@@ -103,7 +103,8 @@ func (b *Bus) openConsumer(ctx context.Context, c Consumer) (own, again jetstrea
 }
 
 func (b *Bus) openDurable(ctx context.Context, stream, name, filter string) (jetstream.Consumer, error) {
-	c, err := b.js.CreateConsumer(ctx, b.prefix+stream, jetstream.ConsumerConfig{
+	// Update, for a changed ack_wait: by it workers know how often to show that they live.
+	c, err := b.js.CreateOrUpdateConsumer(ctx, b.prefix+stream, jetstream.ConsumerConfig{
 		Durable:       name,
 		FilterSubject: b.prefix + filter,
 		AckPolicy:     jetstream.AckExplicitPolicy,
@@ -111,9 +112,6 @@ func (b *Bus) openDurable(ctx context.Context, stream, name, filter string) (jet
 		MaxDeliver:    -1, // attempts are counted by the worker
 		MaxAckPending: 16384,
 	})
-	if errors.Is(err, jetstream.ErrConsumerExists) {
-		c, err = b.js.Consumer(ctx, b.prefix+stream, name)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot open consumer %s of stream %s: %w", name, b.prefix+stream, err)
 	}

@@ -63,8 +63,8 @@ func (w *Worker) settle(ctx context.Context, m *bus.Message, err error) string {
 // together does not come back together.
 func (w *Worker) backoff(failed int) time.Duration {
 	bound := w.cfg.BackoffMax
-	if shift := failed - 1; shift < 30 {
-		bound = min(bound, w.cfg.BackoffMin<<shift)
+	if shift := failed - 1; w.cfg.BackoffMin < bound>>shift { // else the doubling passes the bound, and may overflow
+		bound = w.cfg.BackoffMin << shift
 	}
 	return w.cfg.BackoffMin + rand.N(max(bound-w.cfg.BackoffMin, 1))
 }

@@ -195,6 +195,7 @@ func (w *Worker) probe(ctx context.Context, held []*bus.Message, delay time.Dura
 			w.log.Info("the sink is back", zap.Duration("down", time.Since(began)))
 			return held[1:]
 		}
+		held = append(held[1:], held[0]) // another one next: this one alone may be what the sink cannot take
 	}
 }
 
@@ -228,7 +229,8 @@ func (w *Worker) attempt(ctx context.Context, batch []*bus.Message) (held []*bus
 	return held, delay
 }
 
-// call runs the handler. A panic, or a wrong number of answers, is a plain error for the whole batch.
+// call runs the handler. A wrong number of answers is a plain error for the whole batch; so is a panic for the message
+// that causes it, which is found by halving.
 func (w *Worker) call(ctx context.Context, batch []*bus.Message) (errs []error) {
 	all := func(err error) []error {
 		errs := make([]error, len(batch))
@@ -240,6 +242,10 @@ func (w *Worker) call(ctx context.Context, batch []*bus.Message) (errs []error) 
 	defer func() {
 		if p := recover(); p != nil {
 			w.log.Error("handler panicked", zap.String("panic", fmt.Sprintf("%T", p)), zap.ByteString("stack", debug.Stack()))
+			if mid := len(batch) / 2; mid > 0 {
+				errs = append(w.call(ctx, batch[:mid]), w.call(ctx, batch[mid:])...)
+				return
+			}
 			errs = all(errors.New("the handler panicked"))
 		}
 	}()

@@ -34,7 +34,8 @@ func classify(err error, doing string) error {
 	switch e.Code() & 0xff { // the primary code: https://www.sqlite.org/rescode.html
 	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
 		return retry.Never(fmt.Errorf("SQLite refuses the call: %w", cause))
-	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR,
+	case sqlite3.SQLITE_BUSY, // another process holds the file, for longer than the busy timeout
+		sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR,
 		sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY:
 		return retry.Outage(pause, err)
 	case sqlite3.SQLITE_ERROR:
@@ -42,7 +43,7 @@ func classify(err error, doing string) error {
 			return retry.Outage(pause, err)
 		}
 	}
-	return err // among them SQLITE_BUSY and SQLITE_LOCKED
+	return err // among them SQLITE_LOCKED
 }
 
 // noTable reports whether err says that a table or a column is missing. SQLite has no code of its own for that.
