@@ -6,5 +6,5 @@ import "embed"
 
 // FS holds every contract, by its path in this folder.
 //
-//go:embed *.json all:provider
+//go:embed *.json *.yaml all:provider
 var FS embed.FS
