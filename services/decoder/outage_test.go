@@ -60,7 +60,7 @@ func TestADefectOfTheDecoderIsMendedAndRedriven(t *testing.T) {
 			}
 			d.stop()
 
-			d = f.start()
+			f.start()
 			if err := f.bus.RedriveDead(t.Context(), dead[0].Seq); err != nil {
 				t.Fatal(err)
 			}

@@ -75,7 +75,7 @@ func TestOverLimit(t *testing.T) {
 				if c.wait == 0 || c.wait == time.Hour {
 					return
 				}
-				time.Sleep(c.wait)
+				<-time.After(c.wait)
 				if wait := s.overLimit(); wait != 0 {
 					t.Errorf("having waited, it is to wait %v more", wait)
 				}
