@@ -34,6 +34,12 @@ type Config struct {
 	// AckWait is how long a worker may hold a message without a sign of life before another is given it.
 	AckWait time.Duration `yaml:"ack_wait"`
 
+	// Durability is what must be behind an ack: fsync, replicated, relaxed, or empty for either of the first two.
+	Durability string `yaml:"durability"`
+
+	// MonitorURL is the server's monitoring address, http://host:8222, by which its sync setting can be seen.
+	MonitorURL string `yaml:"monitor_url"`
+
 	// Listen is where the server that `onhook run` embeds takes other clients, as host:port. Empty: nowhere.
 	Listen string `yaml:"listen"`
 
@@ -63,6 +69,7 @@ func (c *Config) Validate() error {
 	if c.AckWait < time.Second {
 		bad("ack_wait", "it is %v; give 1s or more", c.AckWait)
 	}
+	errs = append(errs, c.validateDurability())
 	if c.URL != "" && c.Listen != "" {
 		bad("listen", "it is for the embedded server, which does not run when nats.url is set")
 	}
@@ -77,6 +84,13 @@ type Bus struct {
 	prefix   string
 	replicas int
 	ackWait  time.Duration
+
+	durability string
+	monitorURL string
+	embedded   bool
+
+	committer committer
+	stop      context.CancelFunc // of the committer
 }
 
 // Connect connects to the server that cfg names and makes sure that every stream exists. A stream that is there
@@ -116,16 +130,22 @@ func Connect(ctx context.Context, cfg Config, name string, log *zap.Logger) (*Bu
 		nc.Close()
 		return nil, err
 	}
-	b := &Bus{nc: nc, js: js, log: log, prefix: cfg.Prefix, replicas: cfg.Replicas, ackWait: cfg.AckWait}
+	b := &Bus{nc: nc, js: js, log: log, prefix: cfg.Prefix, replicas: cfg.Replicas, ackWait: cfg.AckWait,
+		durability: cfg.Durability, monitorURL: cfg.MonitorURL, embedded: cfg.Server != nil}
 	if err := b.createStreams(ctx); err != nil {
 		nc.Close()
 		return nil, err
 	}
+	b.committer = committer{publish: b.publish, prefix: b.prefix, wake: make(chan struct{}, 1)}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	b.stop = stop
+	go b.committer.run(run)
 	return b, nil
 }
 
 // Close sends what is still to be sent, acknowledgements among it, and closes the connection.
 func (b *Bus) Close() {
+	b.stop()
 	if b.nc.IsConnected() {
 		_ = b.nc.FlushTimeout(2 * time.Second) // what could not be flushed is delivered again
 	}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -205,6 +206,22 @@ func TestMessagesAreAsDocumented(t *testing.T) {
 		}
 		if err := schema.Validate(headers); err != nil {
 			t.Errorf("the headers of %s are not as documented: %v\n%v", message, err, headers)
+		}
+	}
+
+	var together sync.WaitGroup
+	for range 20 {
+		together.Go(func() {
+			if err := b.PublishDelivery(t.Context(), newDelivery("{}")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	together.Wait()
+	hold("envelopes", "envelope", last("WEBHOOKS", "webhooks.many.*"))
+	for _, m := range fetch(t, b, bus.Decoder, false, 20) {
+		if err := m.Ack(); err != nil {
+			t.Fatal(err)
 		}
 	}
 

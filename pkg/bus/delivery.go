@@ -37,7 +37,11 @@ const (
 	headerAuth        = "Onhook-Auth"
 	headerUserAgent   = "Onhook-User-Agent"
 
+	headerEnvelope   = "Onhook-Envelope"   // the version of the envelope; absent on a plain message
+	headerDeliveries = "Onhook-Deliveries" // how many an envelope holds
+
 	typeDelivery = "onhook.webhook.received.v1"
+	typeEnvelope = "onhook.webhook.envelope.v1"
 	typeCall     = "onhook.call.v1"
 	specVersion  = "1.0"
 )
@@ -48,11 +52,8 @@ var ErrFull = errors.New("the stream is full")
 // PublishDelivery returns nil once d is stored as the streams promise. It tries again, under the same message id, until
 // ctx ends: an election or a restart of the broker costs time, not deliveries.
 func (b *Bus) PublishDelivery(ctx context.Context, d *Delivery) error {
-	m := nats.NewMsg(b.prefix + deliverySubject(d.Provider, d.Source))
-	m.Data = d.Body
-	m.Header = d.header()
 	for {
-		err := b.publish(ctx, m, d.ID)
+		err := b.committer.commit(ctx, d)
 		if err == nil || errors.Is(err, ErrFull) {
 			return err
 		}

@@ -35,8 +35,8 @@ func (b *Bus) Open(ctx context.Context, c Consumer) (own, again *Inbox, err erro
 	return &Inbox{bus: b, consumer: c, from: o}, &Inbox{bus: b, consumer: c, from: a}, nil
 }
 
-// Fetch waits for a message and returns it with those that are there too or follow within linger, up to n of them, and
-// fewer when they are large. It returns none when ctx ends or nothing came for a few seconds. An error that ErrGone is
+// Fetch waits for a message and returns it with those that are there too or follow within linger, about n of them, and
+// fewer when they are large: an envelope is not divided. It returns none when ctx ends or nothing came for a few seconds. An error that ErrGone is
 // not part of passes: the broker is away for now.
 func (in *Inbox) Fetch(ctx context.Context, n int, linger time.Duration) ([]*Message, error) {
 	pctx, cancel := context.WithTimeout(ctx, patience)
@@ -47,13 +47,7 @@ func (in *Inbox) Fetch(ctx context.Context, n int, linger time.Duration) ([]*Mes
 		return msgs, err
 	}
 	if linger == 0 {
-		meta, err := msgs[0].raw.Metadata()
-		if err != nil {
-			return msgs, err
-		}
-		if meta.NumDelivered == 1 { // what is delivered again is not among the pending
-			n = int(min(uint64(n), 1+meta.NumPending))
-		}
+		n = min(n, len(msgs)+msgs[0].pending)
 		linger = blink
 	}
 	if n -= len(msgs); n <= 0 {
@@ -78,11 +72,11 @@ func (in *Inbox) collect(msgs []*Message, batch jetstream.MessageBatch, err erro
 		return msgs, in.fetchError(err)
 	}
 	for raw := range batch.Messages() {
-		m, err := in.bus.newMessage(in.consumer.Name, raw)
+		more, err := in.bus.newMessages(in.consumer.Name, raw)
 		if err != nil {
 			return msgs, fmt.Errorf("consumer %s: %w", in.consumer.Name, err)
 		}
-		msgs = append(msgs, m)
+		msgs = append(msgs, more...)
 	}
 	return msgs, in.fetchError(batch.Error())
 }

@@ -28,11 +28,18 @@ const (
 type Origin struct {
 	Stream string // without the installation's prefix
 	Seq    uint64
+	Index  int // from 1, within the envelope that the message came in; 0 when it came alone
 	Time   time.Time
 }
 
-// String is the origin as STREAM/sequence.
-func (o Origin) String() string { return o.Stream + "/" + strconv.FormatUint(o.Seq, 10) }
+// String is the origin as STREAM/sequence, or STREAM/sequence.index.
+func (o Origin) String() string {
+	s := o.Stream + "/" + strconv.FormatUint(o.Seq, 10)
+	if o.Index > 0 {
+		s += "." + strconv.Itoa(o.Index)
+	}
+	return s
+}
 
 // Message is one delivery or call in the hands of one consumer. Exactly one of Ack, HandBack, Schedule and Bury ends that.
 type Message struct {
@@ -41,69 +48,102 @@ type Message struct {
 
 	bus      *Bus
 	consumer string
-	raw      jetstream.Msg
+	header   nats.Header
+	data     []byte
+	holder   holder
 	id       string // stream-sequence of this copy of the message
+
+	pending int // messages that waited behind this one when it was delivered; 0 when it was delivered before
 }
 
-func (b *Bus) newMessage(consumer string, raw jetstream.Msg) (*Message, error) {
+// holder is what the broker wants to hear of: a message of its own, or its part in an envelope.
+type holder interface {
+	Ack() error
+	Nak() error
+	InProgress() error
+}
+
+// newMessages makes a message of what came, or one of each delivery of an envelope.
+func (b *Bus) newMessages(consumer string, raw jetstream.Msg) ([]*Message, error) {
 	meta, err := raw.Metadata()
 	if err != nil {
 		return nil, err
 	}
-	m := &Message{
+	m := Message{
 		Origin:   Origin{Stream: strings.TrimPrefix(meta.Stream, b.prefix), Seq: meta.Sequence.Stream, Time: meta.Timestamp},
 		bus:      b,
 		consumer: consumer,
-		raw:      raw,
+		header:   raw.Headers(),
+		data:     raw.Data(),
+		holder:   raw,
 		id:       fmt.Sprintf("%s-%d", meta.Stream, meta.Sequence.Stream),
+	}
+	if meta.NumDelivered == 1 { // what is delivered again is not among the pending
+		m.pending = int(meta.NumPending)
 	}
 	if o, ok := originFrom(raw.Headers()); ok {
 		m.Origin = o
 		m.Failed, _ = strconv.Atoi(raw.Headers().Get(headerAttempts)) // absent: handed back by a person, counted anew
 	}
-	return m, nil
+	if m.header.Get(headerEnvelope) == envelopeVersion {
+		return m.open(raw), nil
+	}
+	return []*Message{&m}, nil
 }
 
 func originFrom(h nats.Header) (Origin, bool) {
-	stream, seq, ok := strings.Cut(h.Get(headerOrigin), "/")
+	stream, place, ok := strings.Cut(h.Get(headerOrigin), "/")
+	seq, index, _ := strings.Cut(place, ".")
 	n, err := strconv.ParseUint(seq, 10, 64)
 	if !ok || err != nil {
 		return Origin{}, false
 	}
 	at, _ := time.Parse(time.RFC3339Nano, h.Get(headerOriginTime)) // only ages are computed from it
-	return Origin{Stream: stream, Seq: n, Time: at}, true
+	i, _ := strconv.Atoi(index)                                    // absent: it came alone
+	return Origin{Stream: stream, Seq: n, Index: i, Time: at}, true
 }
 
 // Delivery reads the message as a delivery. Its error is retry.Never's.
 func (m *Message) Delivery() (*Delivery, error) {
-	d, err := deliveryFrom(m.raw.Headers(), m.raw.Data())
+	if v := m.header.Get(headerEnvelope); v != "" {
+		return nil, retry.Never(fmt.Errorf("an envelope of version %q with %s deliveries, of which some or all cannot be read", v, m.header.Get(headerDeliveries)))
+	}
+	d, err := deliveryFrom(m.header, m.data)
 	return d, retry.Never(err)
 }
 
 // Call reads the message as a call. Its error is retry.Never's.
 func (m *Message) Call() (*call.Call, error) {
 	var c call.Call
-	if err := json.Unmarshal(m.raw.Data(), &c); err != nil {
+	if err := json.Unmarshal(m.data, &c); err != nil {
 		return nil, retry.Never(fmt.Errorf("not a call: %w", err))
 	}
 	return &c, nil
 }
 
 // Ack says that the message is done with.
-func (m *Message) Ack() error { return m.raw.Ack() }
+func (m *Message) Ack() error { return m.holder.Ack() }
 
 // HandBack gives the message to whichever worker asks next, this attempt not counted.
-func (m *Message) HandBack() error { return m.raw.Nak() }
+func (m *Message) HandBack() error { return m.holder.Nak() }
 
-// InProgress keeps the message for another AckWait.
-func (m *Message) InProgress() error { return m.raw.InProgress() }
+// InProgress keeps each of the messages for another AckWait. What is settled already is passed over.
+func InProgress(msgs []*Message) {
+	var last holder
+	for _, m := range msgs {
+		if m.holder != last { // the deliveries of an envelope stand together
+			_ = m.holder.InProgress() // settled, or the broker is away: then it is delivered again, which is harmless
+		}
+		last = m.holder
+	}
+}
 
 // Schedule hands the message to its consumer again at a time, with the number of attempts that have failed by now. It
 // returns nil only once that is stored.
 func (m *Message) Schedule(ctx context.Context, at time.Time, failed int) error {
 	target := m.bus.prefix + redriveSubject(m.consumer)
 	out := nats.NewMsg(m.bus.prefix + scheduleSubject(m.consumer, m.id))
-	out.Data = m.raw.Data()
+	out.Data = m.data
 	out.Header = m.keep(failed)
 	out.Header["Nats-Schedule"] = []string{"@at " + at.UTC().Format(time.RFC3339Nano)}
 	out.Header["Nats-Schedule-Target"] = []string{target}
@@ -117,7 +157,7 @@ func (m *Message) Schedule(ctx context.Context, at time.Time, failed int) error 
 // It returns nil only once that is stored.
 func (m *Message) Bury(ctx context.Context, reason string, cause error, failed int) error {
 	out := nats.NewMsg(m.bus.prefix + deadSubject(m.consumer))
-	out.Data = m.raw.Data()
+	out.Data = m.data
 	out.Header = m.keep(failed)
 	out.Header[headerReason] = []string{headerText(reason)}
 	out.Header[headerError] = []string{headerText(cause.Error())}
@@ -130,7 +170,7 @@ func (m *Message) Bury(ctx context.Context, reason string, cause error, failed i
 
 // keep is the message's headers for its next copy: all but the server's own.
 func (m *Message) keep(failed int) nats.Header {
-	h := keepHeaders(m.raw.Headers())
+	h := keepHeaders(m.header)
 	h[headerAttempts] = []string{strconv.Itoa(failed)}
 	h[headerOrigin] = []string{m.Origin.String()}
 	h[headerOriginTime] = []string{m.Origin.Time.UTC().Format(time.RFC3339Nano)}

@@ -12,7 +12,7 @@ import (
 // StreamStatus is what a stream holds just now.
 type StreamStatus struct {
 	Name     string `json:"name"`
-	Messages uint64 `json:"messages"`
+	Messages uint64 `json:"messages"` // deliveries, in WEBHOOKS, however many share an envelope
 	Bytes    uint64 `json:"bytes"`
 	Replicas int    `json:"replicas"`
 }
@@ -22,7 +22,7 @@ type ConsumerStatus struct {
 	Name          string  `json:"name"`
 	Stream        string  `json:"stream"`
 	Pending       uint64  `json:"pending"`        // all that is not settled: waiting, in hand, and scheduled for later
-	InHand        uint64  `json:"in_hand"`        // of these, held by a worker
+	InHand        uint64  `json:"in_hand"`        // messages held by a worker; an envelope is one
 	Scheduled     uint64  `json:"scheduled"`      // of these, waiting for their time
 	OldestSeconds float64 `json:"oldest_seconds"` // age of the oldest of these; 0 when there is none
 	Dead          uint64  `json:"dead"`
@@ -37,7 +37,17 @@ func (b *Bus) Streams(ctx context.Context) ([]StreamStatus, error) {
 			return nil, fmt.Errorf("stream %s: %w", b.prefix+s.name, err)
 		}
 		i := st.CachedInfo()
-		all = append(all, StreamStatus{Name: i.Config.Name, Messages: i.State.Msgs, Bytes: i.State.Bytes, Replicas: i.Config.Replicas})
+		status := StreamStatus{Name: i.Config.Name, Messages: i.State.Msgs, Bytes: i.State.Bytes, Replicas: i.Config.Replicas}
+		if s.name == webhooks {
+			envelopes, err := countSubjects(ctx, st, b.prefix+envelopeSubjects)
+			if err != nil {
+				return nil, err
+			}
+			for subject, n := range envelopes {
+				status.Messages += n * (deliveriesOf(subject) - 1)
+			}
+		}
+		all = append(all, status)
 	}
 	return all, nil
 }
@@ -55,6 +65,13 @@ func (b *Bus) Status(ctx context.Context, c Consumer) (ConsumerStatus, error) {
 	floor, err := b.addPending(ctx, &s, own, c.Name)
 	if err != nil {
 		return s, err
+	}
+	if c.stream == webhooks && s.Pending > 0 {
+		more, err := moreInEnvelopes(ctx, own, b.prefix+envelopeSubjects, floor)
+		if err != nil {
+			return s, err
+		}
+		s.Pending += more
 	}
 	again, err := b.js.Stream(ctx, b.prefix+redrive)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,6 +13,7 @@ import (
 // The streams. Their subjects are their names in lower case, then:
 //
 //	WEBHOOKS  webhooks.<provider>.<source>                     deliveries as sent: the source of truth
+//	          webhooks.many.<n>                                n of them in an envelope, from several sources
 //	CALLS     calls.<event>.<provider>.<source>.<call id>      one call per subject: the stream is the dedupe
 //	REDRIVE   redrive.<consumer>.now                           for one worker, to be handled now
 //	          redrive.<consumer>.at.<id>                       for one worker, scheduled for later
@@ -123,3 +125,9 @@ func scheduleSubject(consumer, id string) string     { return "redrive." + consu
 func redriveSubjects(consumer string) string         { return "redrive." + consumer + ".>" }
 func deadSubject(consumer string) string             { return "dead." + consumer }
 func deliverySubject(provider, source string) string { return "webhooks." + provider + "." + source }
+
+// envelopeSubjects is every envelope's.
+const envelopeSubjects = "webhooks.many.*"
+
+// envelopeSubject is where envelopes of n deliveries go: they mix sources, and the server counts messages by subject.
+func envelopeSubject(n int) string { return "webhooks.many." + strconv.Itoa(n) }

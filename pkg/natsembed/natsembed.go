@@ -18,9 +18,12 @@ const MaxPayload = 8 << 20
 type Config struct {
 	Dir    string // the streams live below it
 	Listen string // host:port for other clients; empty: no port is opened
+
+	// Relaxed leaves it to the server when to sync: what was acknowledged in the last two minutes can be lost with the power.
+	Relaxed bool
 }
 
-// Server is a running NATS server with JetStream, every write of which is on disk before it is acknowledged.
+// Server is a running NATS server with JetStream. Unless it is relaxed, every write is on disk before it is acknowledged.
 type Server struct{ *server.Server }
 
 // Start starts a server and waits until it takes connections.
@@ -29,7 +32,7 @@ func Start(cfg Config, log *zap.Logger) (*Server, error) {
 		ServerName:             "onhook",
 		JetStream:              true,
 		StoreDir:               cfg.Dir,
-		SyncAlways:             true,
+		SyncAlways:             !cfg.Relaxed,
 		MaxPayload:             MaxPayload,
 		DontListen:             cfg.Listen == "",
 		NoSigs:                 true,

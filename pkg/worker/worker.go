@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -153,10 +154,20 @@ func (w *Worker) loop(ctx context.Context, in *bus.Inbox) error {
 	}
 }
 
-// handle keeps a batch until each of its messages is settled, however long the sink is down.
-func (w *Worker) handle(ctx context.Context, batch []*bus.Message) {
-	stop := keepAlive(batch, w.bus.AckWait()/3)
+// handle keeps what was fetched until each message is settled, however long the sink is down.
+func (w *Worker) handle(ctx context.Context, fetched []*bus.Message) {
+	stop := keepAlive(fetched, w.bus.AckWait()/3)
 	defer stop()
+	for batch := range slices.Chunk(fetched, w.cfg.Batch) {
+		if ctx.Err() != nil {
+			w.handBack(ctx, batch)
+			continue
+		}
+		w.handleBatch(ctx, batch)
+	}
+}
+
+func (w *Worker) handleBatch(ctx context.Context, batch []*bus.Message) {
 	for len(batch) > 0 {
 		held, delay := w.attempt(ctx, batch)
 		if len(held) == 0 {
@@ -169,12 +180,16 @@ func (w *Worker) handle(ctx context.Context, batch []*bus.Message) {
 			w.outage.wait(ctx)
 		}
 		if ctx.Err() != nil {
-			for _, m := range held {
-				w.settle(ctx, m, errCutShort)
-			}
+			w.handBack(ctx, held)
 			return
 		}
 		batch = held
+	}
+}
+
+func (w *Worker) handBack(ctx context.Context, held []*bus.Message) {
+	for _, m := range held {
+		w.settle(ctx, m, errCutShort)
 	}
 }
 
@@ -266,9 +281,7 @@ func keepAlive(batch []*bus.Message, every time.Duration) (stop func()) {
 			case <-done:
 				return
 			case <-t.C:
-				for _, m := range batch {
-					_ = m.InProgress() // settled, or the broker is away: then it is delivered again, which is harmless
-				}
+				bus.InProgress(batch)
 			}
 		}
 	}()

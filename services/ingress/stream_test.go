@@ -59,13 +59,11 @@ func (b *broker) ask(t testing.TB, what string, request, reply any) {
 // stored is how many deliveries the stream holds.
 func (b *broker) stored(t testing.TB) int {
 	t.Helper()
-	var info struct {
-		State struct {
-			Messages int `json:"messages"`
-		} `json:"state"`
+	streams, err := b.Streams(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	b.ask(t, "INFO", nil, &info)
-	return info.State.Messages
+	return int(streams[0].Messages)
 }
 
 type storedMessage struct {

@@ -198,15 +198,19 @@ func (a *api) eachDead(r *http.Request, do func(context.Context, uint64) error) 
 
 // status is what `onhook status` prints.
 type status struct {
-	Version   string               `json:"version"`
-	Streams   []bus.StreamStatus   `json:"streams"`
-	Consumers []bus.ConsumerStatus `json:"consumers"`
+	Version    string               `json:"version"`
+	Durability bus.Durability       `json:"durability"`
+	Streams    []bus.StreamStatus   `json:"streams"`
+	Consumers  []bus.ConsumerStatus `json:"consumers"`
 }
 
 func (a *api) status(r *http.Request) (any, error) {
 	s := status{Version: service.Version()}
 	var err error
 	if s.Streams, err = a.bus.Streams(r.Context()); err != nil {
+		return nil, err
+	}
+	if s.Durability, err = a.bus.Durability(r.Context()); err != nil {
 		return nil, err
 	}
 	for _, c := range bus.Consumers {

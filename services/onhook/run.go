@@ -95,7 +95,7 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 		defer unlock()
 	}
 	if s.nats.URL == "" {
-		srv, err := natsembed.Start(natsembed.Config{Dir: filepath.Join(data, "nats"), Listen: s.nats.Listen}, p.Log)
+		srv, err := natsembed.Start(natsembed.Config{Dir: filepath.Join(data, "nats"), Listen: s.nats.Listen, Relaxed: s.nats.Durability == bus.DurabilityRelaxed}, p.Log)
 		if err != nil {
 			return err
 		}
@@ -136,6 +136,7 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 		return err
 	}
 	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
+	p.Admin.AddCheck(service.Check{Name: "durability", Probe: b.Durable})
 	p.Admin.AddCheck(service.Check{Name: "database", Probe: db.Ping})
 	p.Admin.Handle("/v1/", newAPI(b, db, p.Log))
 	ready(in)

@@ -25,7 +25,11 @@ func (c *statusCmd) Run(ctx context.Context, t terminal) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintln(t.out)
+	verdict := "ok"
+	if !s.Durability.OK {
+		verdict = "NOT OK"
+	}
+	_, _ = fmt.Fprintf(t.out, "\ndurability %s: %s\n\n", verdict, s.Durability.Finding)
 	tw = table(t.out, "CONSUMER", "STREAM", "PENDING", "IN HAND", "SCHEDULED", "OLDEST", "DEAD")
 	for _, k := range s.Consumers {
 		row(tw, k.Name, k.Stream, strconv.FormatUint(k.Pending, 10), strconv.FormatUint(k.InHand, 10), strconv.FormatUint(k.Scheduled, 10),

@@ -61,3 +61,21 @@ func Start(t testing.TB) *bus.Bus {
 	t.Helper()
 	return StartServer(t).Connect(t)
 }
+
+// StartInProcess starts a broker that opens no port, as `onhook run` does, and connects to it.
+func StartInProcess(t testing.TB) *bus.Bus {
+	t.Helper()
+	srv, err := natsembed.Start(natsembed.Config{Dir: t.TempDir()}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Stop)
+	cfg := bus.DefaultConfig()
+	cfg.Server = srv
+	b, err := bus.Connect(t.Context(), cfg, "test", zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}

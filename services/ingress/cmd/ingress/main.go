@@ -41,5 +41,6 @@ func run(ctx context.Context) error {
 		return err
 	}
 	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
+	p.Admin.AddCheck(service.Check{Name: "durability", Probe: b.Durable})
 	return p.Run(ctx, service.Part{Name: "ingress", Run: in.Run})
 }

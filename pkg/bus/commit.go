@@ -1,0 +1,129 @@
+package bus
+
+import (
+	"context"
+	"strconv"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// committer publishes deliveries in groups. While one publish is being made durable, the deliveries that arrive wait
+// together and go out next as one message, so that one fsync serves all of them; one that waits alone goes out at once
+// as a plain message. One publish is in flight, and no timer delays any.
+//
+//	PublishDelivery ─┐                 ┌─ alone ────► webhooks.<provider>.<source>
+//	PublishDelivery ─┼─► waiting ─► run┤
+//	PublishDelivery ─┘                 └─ several ──► webhooks.many.<n>, an envelope
+type committer struct {
+	publish func(ctx context.Context, m *nats.Msg, id string) error
+	prefix  string // of subjects
+
+	mu      sync.Mutex
+	waiting []*waiting
+	busy    bool          // a publish is in flight
+	wake    chan struct{} // holds a token while waiting is not empty and run sleeps
+}
+
+// waiting is a delivery whose publisher waits for the answer.
+type waiting struct {
+	ctx    context.Context
+	d      *Delivery
+	record []byte     // d in an envelope's form; nil where it may go out alone
+	done   chan error // with room for the answer: its reader may have left
+}
+
+// commit hands d to the next group and returns when that is stored, or ctx ends.
+func (c *committer) commit(ctx context.Context, d *Delivery) error {
+	w := &waiting{ctx: ctx, d: d, done: make(chan error, 1)}
+	c.mu.Lock()
+	busy := c.busy
+	c.mu.Unlock()
+	if busy {
+		w.record = appendRecord(nil, d) // here, where there are many of us, and not in run, which is one
+	}
+	c.mu.Lock()
+	c.waiting = append(c.waiting, w)
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default: // run is awake, or will be
+	}
+	select {
+	case err := <-w.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run publishes group after group until ctx ends.
+func (c *committer) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.wake:
+		}
+		for group := c.next(); len(group) > 0; group = c.next() {
+			m, id := c.message(group)
+			err := c.publish(ctx, m, id)
+			for _, w := range group {
+				w.done <- err
+			}
+		}
+	}
+}
+
+// next takes the deliveries of the next message, leaving out those whose publishers have left.
+func (c *committer) next() []*waiting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var group []*waiting
+	size, taken := 0, 0
+	for _, w := range c.waiting {
+		grown := size + len(w.d.Body)
+		if w.record != nil {
+			grown = size + len(w.record)
+		}
+		if len(group) == maxDeliveries || len(group) > 0 && grown > maxEnvelope {
+			break
+		}
+		taken++
+		if w.ctx.Err() == nil {
+			group, size = append(group, w), grown
+		}
+	}
+	c.waiting = c.waiting[taken:]
+	c.busy = len(group) > 0
+	return group
+}
+
+// message is the group as one message, and its id: a group that is tried again is another group with another id, and
+// the calls of deliveries that were stored twice are refused as duplicates.
+func (c *committer) message(group []*waiting) (*nats.Msg, string) {
+	first := group[0].d
+	if len(group) == 1 {
+		m := nats.NewMsg(c.prefix + deliverySubject(first.Provider, first.Source))
+		m.Data = first.Body
+		m.Header = first.header()
+		return m, first.ID
+	}
+	m := nats.NewMsg(c.prefix + envelopeSubject(len(group)))
+	for _, w := range group {
+		if w.record == nil {
+			m.Data = appendRecord(m.Data, w.d)
+		} else {
+			m.Data = append(m.Data, w.record...)
+		}
+	}
+	m.Header = nats.Header{
+		headerID:          {first.ID},
+		headerSource:      {"/onhook"},
+		headerType:        {typeEnvelope},
+		headerSpecVersion: {specVersion},
+		headerEnvelope:    {envelopeVersion},
+		headerDeliveries:  {strconv.Itoa(len(group))},
+	}
+	return m, first.ID + "+" + strconv.Itoa(len(group))
+}

@@ -1,0 +1,178 @@
+package bus
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+
+	"github.com/onhook/onhook/pkg/call"
+)
+
+// An envelope is one message that holds several deliveries, so that one fsync makes all of them durable. Version 1 is a
+// row of records, each of which can be found and read without the others:
+//
+//	marker   4 bytes  A5 4F 48 01
+//	length   uint32   of the content, little-endian
+//	checksum uint32   CRC-32C of the content, little-endian
+//	content           flags (1 byte: 1 = the body is an S2 block), then seven strings, each a uvarint length and its
+//	                  bytes: id, provider, source, received_at (RFC 3339), auth, content type, user agent; then the body
+//
+// A reader that meets damage looks for the next marker whose record checks out.
+const (
+	envelopeVersion = "1"
+	recordHead      = 12
+	flagS2          = 1
+
+	maxDeliveries = 256
+	maxEnvelope   = 512 << 10 // bytes; one delivery may be larger
+	compressAbove = 4 << 10
+	maxBody       = 64 << 20 // the largest message that NATS can be set to take
+)
+
+var (
+	marker     = [4]byte{0xA5, 'O', 'H', 1}
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+)
+
+// appendRecord appends d's record to an envelope.
+func appendRecord(b []byte, d *Delivery) []byte {
+	at := len(b)
+	b = append(b, marker[:]...)
+	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
+	b = append(b, 0)
+	for _, s := range []string{d.ID, d.Provider, d.Source, call.At(d.ReceivedAt).String(), string(d.Auth), printable(d.ContentType), printable(d.UserAgent)} {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	if len(d.Body) > compressAbove {
+		b[at+recordHead] = flagS2
+		b = append(b, s2.Encode(nil, d.Body)...)
+	} else {
+		b = append(b, d.Body...)
+	}
+	content := b[at+recordHead:]
+	binary.LittleEndian.PutUint32(b[at+4:], uint32(len(content)))
+	binary.LittleEndian.PutUint32(b[at+8:], crc32.Checksum(content, castagnoli))
+	return b
+}
+
+var errDamaged = errors.New("the record is damaged")
+
+// readRecord reads the record that begins at b, and says how long it is.
+func readRecord(b []byte) (d *Delivery, length int, err error) {
+	if len(b) < recordHead || [4]byte(b) != marker {
+		return nil, 0, errDamaged
+	}
+	n := int(binary.LittleEndian.Uint32(b[4:]))
+	if n < 1 || n > len(b)-recordHead {
+		return nil, 0, errDamaged
+	}
+	content := b[recordHead : recordHead+n]
+	if crc32.Checksum(content, castagnoli) != binary.LittleEndian.Uint32(b[8:]) {
+		return nil, 0, errDamaged
+	}
+	flags, rest := content[0], content[1:]
+	var fields [7]string
+	for i := range fields {
+		size, w := binary.Uvarint(rest)
+		if w <= 0 || size > uint64(len(rest)-w) {
+			return nil, 0, errDamaged
+		}
+		fields[i], rest = string(rest[w:w+int(size)]), rest[w+int(size):]
+	}
+	at, err := time.Parse(time.RFC3339, fields[3])
+	if err != nil {
+		return nil, 0, errDamaged
+	}
+	if flags&flagS2 != 0 {
+		if n, err := s2.DecodedLen(rest); err != nil || n > maxBody {
+			return nil, 0, errDamaged
+		}
+		if rest, err = s2.Decode(nil, rest); err != nil {
+			return nil, 0, fmt.Errorf("%w: %w", errDamaged, err)
+		}
+	}
+	return &Delivery{
+		ID: fields[0], Provider: fields[1], Source: fields[2], ReceivedAt: at, Auth: call.Auth(fields[4]),
+		ContentType: fields[5], UserAgent: fields[6], Body: rest,
+	}, recordHead + n, nil
+}
+
+// readEnvelope reads every delivery that can be read, in order.
+func readEnvelope(b []byte) []*Delivery {
+	var all []*Delivery
+	for len(b) > 0 {
+		d, n, err := readRecord(b)
+		if err != nil {
+			b = b[1:] // look for the next record
+			continue
+		}
+		all = append(all, d)
+		b = b[n:]
+	}
+	return all
+}
+
+// open makes a message of each delivery of the envelope m. When some cannot be read, the envelope itself comes last, as
+// a message that is no delivery: its worker buries it, and what is left of them is kept.
+func (m Message) open(raw holder) []*Message {
+	deliveries := readEnvelope(m.data)
+	want, _ := strconv.Atoi(m.header.Get(headerDeliveries)) // unreadable: nothing to compare with
+	msgs := make([]*Message, 0, len(deliveries)+1)
+	for i, d := range deliveries {
+		one := m
+		one.Origin.Index = i + 1
+		one.header = d.header()
+		one.data = d.Body
+		one.id += "-" + strconv.Itoa(i+1)
+		msgs = append(msgs, &one)
+	}
+	if len(deliveries) < want || len(deliveries) == 0 {
+		msgs = append(msgs, &m)
+	}
+	e := &envelope{raw: raw, left: len(msgs)}
+	for _, one := range msgs {
+		one.holder = e
+	}
+	return msgs
+}
+
+// envelope is what the broker hears of several messages: it is acked once each of them is, and handed back once none
+// is in hand when any of them was handed back. Those that were done then come again, which is harmless.
+type envelope struct {
+	raw holder
+
+	mu   sync.Mutex
+	left int
+	back bool
+}
+
+// Ack settles one of the messages.
+func (e *envelope) Ack() error { return e.settle(false) }
+
+// Nak hands one of the messages back.
+func (e *envelope) Nak() error { return e.settle(true) }
+
+// InProgress keeps them all.
+func (e *envelope) InProgress() error { return e.raw.InProgress() }
+
+func (e *envelope) settle(back bool) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.left--
+	e.back = e.back || back
+	switch {
+	case e.left > 0:
+		return nil
+	case e.back:
+		return e.raw.Nak()
+	default:
+		return e.raw.Ack()
+	}
+}

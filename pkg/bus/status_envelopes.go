@@ -1,0 +1,55 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// countedEnvelopes is how many pending envelopes are counted one by one. Of more, the rest is taken to be like these.
+const countedEnvelopes = 2000
+
+// moreInEnvelopes is by how much the deliveries after a sequence outnumber their messages.
+func moreInEnvelopes(ctx context.Context, st jetstream.Stream, subjects string, after uint64) (uint64, error) {
+	con, err := st.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects:    []string{subjects},
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       after + 1,
+		HeadersOnly:       true,
+		InactiveThreshold: 10 * time.Second,
+	})
+	if err != nil {
+		return 0, err
+	}
+	total := con.CachedInfo().NumPending
+	if total == 0 {
+		return 0, nil
+	}
+	batch, err := con.Fetch(int(min(total, countedEnvelopes)), jetstream.FetchMaxWait(2*time.Second))
+	if err != nil {
+		return 0, err
+	}
+	var counted, more uint64
+	for m := range batch.Messages() {
+		counted++
+		more += deliveriesOf(m.Subject()) - 1
+	}
+	if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
+		return 0, err
+	}
+	if counted == 0 {
+		return 0, nil // all of them aged out meanwhile
+	}
+	return more * total / counted, nil
+}
+
+// deliveriesOf is how many deliveries a message on an envelope's subject holds.
+func deliveriesOf(subject string) uint64 {
+	n, _ := strconv.ParseUint(subject[strings.LastIndexByte(subject, '.')+1:], 10, 64) // written by envelopeSubject
+	return max(n, 1)
+}
