@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -89,6 +90,7 @@ type Bus struct {
 	monitorURL string
 	embedded   bool
 
+	failure   atomic.Pointer[failure] // of the last delivery, unless that was stored
 	committer committer
 	stop      context.CancelFunc // of the committer
 }
@@ -152,10 +154,22 @@ func (b *Bus) Close() {
 	b.nc.Close()
 }
 
+// failure is a delivery that could not be stored.
+type failure struct {
+	at  time.Time
+	err error
+}
+
+// remembered is how long a failure keeps the process from being ready. After it traffic may try again.
+const remembered = 10 * time.Second
+
 // Ready says why deliveries cannot be published just now, or nil.
 func (b *Bus) Ready(ctx context.Context) error {
 	if !b.nc.IsConnected() {
 		return fmt.Errorf("not connected to NATS (%s)", b.nc.Status())
+	}
+	if f := b.failure.Load(); f != nil && time.Since(f.at) < remembered {
+		return fmt.Errorf("the last delivery could not be stored: %w", f.err)
 	}
 	for _, s := range streams {
 		name := b.prefix + s.name

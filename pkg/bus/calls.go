@@ -1,10 +1,12 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -52,12 +54,9 @@ func (b *Bus) PublishCalls(ctx context.Context, cs []*call.Call) []error {
 }
 
 func (b *Bus) callMsg(c *call.Call) (*nats.Msg, error) {
-	data, err := json.Marshal(c)
+	data, err := b.encode(c)
 	if err != nil {
 		return nil, retry.Never(fmt.Errorf("call %s cannot be written as JSON: %w", c.Key, err))
-	}
-	if limit := b.MaxBody(); int64(len(data)) > limit {
-		return nil, retry.Never(fmt.Errorf("call %s takes %d bytes as JSON, the broker takes %d", c.Key, len(data), limit))
 	}
 	m := nats.NewMsg(b.prefix + callSubject(c))
 	m.Data = data
@@ -83,4 +82,54 @@ func publishError(err error) error {
 	default:
 		return retry.Outage(time.Second, fmt.Errorf("broker: %w", err))
 	}
+}
+
+// encode writes a call as JSON that a message can hold. A call can outgrow the body that it was made of; one that does
+// is published without its largest parts, and says so in its warnings. They are in the delivery, which body_ref names.
+func (b *Bus) encode(c *call.Call) ([]byte, error) {
+	data, err := marshal(c)
+	for _, p := range parts {
+		if err != nil || int64(len(data)) <= b.MaxBody() {
+			return data, err
+		}
+		small := *c // the caller's stays whole
+		p.drop(&small)
+		small.Warnings = append(slices.Clone(c.Warnings), p.name+": left out, as the call would be larger than a message")
+		c = &small
+		data, err = marshal(c)
+	}
+	if err == nil && int64(len(data)) > b.MaxBody() {
+		err = fmt.Errorf("it takes %d bytes without its largest parts, and the broker takes %d", len(data), b.MaxBody())
+	}
+	return data, err
+}
+
+// parts is what a call that is too large does without, what can be told from the rest first.
+var parts = []struct {
+	name string
+	drop func(c *call.Call)
+}{
+	{"transcript", func(c *call.Call) { // as text and as turns: one is made of the other
+		if c.Transcript.Form == call.TranscriptTurns {
+			c.Transcript.Text = ""
+		} else {
+			c.Transcript.Turns = nil
+		}
+	}},
+	{"extensions", func(c *call.Call) { c.Extensions = nil }},
+	{"transcript.turns", func(c *call.Call) { c.Transcript.Turns = nil }},
+	{"transcript.text", func(c *call.Call) { c.Transcript.Text = "" }},
+	{"actions", func(c *call.Call) { c.Actions = nil }},
+	{"analysis", func(c *call.Call) { c.Analysis = nil }},
+	{"extracted", func(c *call.Call) { c.Extracted, c.ExtractedSource = nil, nil }},
+	{"customer", func(c *call.Call) { c.Customer = nil }},
+}
+
+// marshal is json.Marshal without the escapes for HTML, which take six bytes each.
+func marshal(c *call.Call) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(c)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }

@@ -94,6 +94,15 @@ func (b *Bus) DiscardDead(ctx context.Context, seq uint64) error {
 	return nil
 }
 
+// LastDead is the sequence of the newest dead message there was, or 0.
+func (b *Bus) LastDead(ctx context.Context) (uint64, error) {
+	st, err := b.js.Stream(ctx, b.prefix+dead)
+	if err != nil {
+		return 0, err
+	}
+	return st.CachedInfo().State.LastSeq, nil
+}
+
 func (b *Bus) deadSubjects(consumer string) string {
 	if consumer == "" {
 		consumer = ">"

@@ -54,7 +54,12 @@ var ErrFull = errors.New("the stream is full")
 func (b *Bus) PublishDelivery(ctx context.Context, d *Delivery) error {
 	for {
 		err := b.committer.commit(ctx, d)
-		if err == nil || errors.Is(err, ErrFull) {
+		if err == nil {
+			b.failure.Store(nil)
+			return nil
+		}
+		b.failure.Store(&failure{time.Now(), err})
+		if errors.Is(err, ErrFull) {
 			return err
 		}
 		select {

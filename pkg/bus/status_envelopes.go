@@ -16,6 +16,9 @@ const countedEnvelopes = 2000
 
 // moreInEnvelopes is by how much the deliveries after a sequence outnumber their messages.
 func moreInEnvelopes(ctx context.Context, st jetstream.Stream, subjects string, after uint64) (uint64, error) {
+	if _, err := st.GetMsg(ctx, after+1, jetstream.WithGetMsgSubject(subjects)); errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
 	con, err := st.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects:    []string{subjects},
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
@@ -26,6 +29,7 @@ func moreInEnvelopes(ctx context.Context, st jetstream.Stream, subjects string, 
 	if err != nil {
 		return 0, err
 	}
+	defer func() { _ = st.DeleteConsumer(context.WithoutCancel(ctx), con.CachedInfo().Name) }() // or it goes by itself when idle
 	total := con.CachedInfo().NumPending
 	if total == 0 {
 		return 0, nil

@@ -2,7 +2,9 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/onhook/onhook/pkg/bus"
+	"github.com/onhook/onhook/pkg/retry"
 	"github.com/onhook/onhook/pkg/worker"
 )
 
@@ -54,5 +57,41 @@ func TestAClosedConnectionEndsRun(t *testing.T) {
 		t.Error("Run goes on with a connection that never comes back")
 		cancel()
 		<-done
+	}
+}
+
+// One message that the sink can never take, but which looks like an outage, must not stop all others for good.
+func TestAnOutageToOneMessageAloneDoesNotStopTheOthers(t *testing.T) {
+	f := setup(t)
+	f.cfg.Attempts = 2
+	f.publish("poison")
+	var got seen
+	f.start(worker.Each(func(_ context.Context, m *bus.Message) error {
+		if got.add(m) == "poison" {
+			return retry.Outage(time.Millisecond, errors.New("statement timeout"))
+		}
+		return nil
+	}))
+	f.waitFor("the outage", func() bool { return got.count("poison") > 3 })
+	for i := range 100 {
+		name := fmt.Sprint(i)
+		f.publish(name)
+		f.waitFor("the next one", func() bool { return got.count(name) > 0 })
+		if len(f.dead()) > 0 {
+			break
+		}
+	}
+	f.waitSettled()
+	if dead := f.dead(); len(dead) != 1 || dead[0].Origin != "WEBHOOKS/1" || dead[0].Attempts != 2 {
+		t.Errorf("dead %+v", dead)
+	}
+}
+
+func TestALingerThatOutlastsTheAckWaitIsRefused(t *testing.T) {
+	f := setup(t)
+	f.cfg.Linger = 20 * time.Second
+	_, err := worker.New(t.Context(), f.bus, bus.Decoder, worker.Each(nil), f.cfg, zap.NewNop(), prometheus.NewRegistry())
+	if err == nil || !strings.Contains(err.Error(), "nats.ack_wait") {
+		t.Errorf("%v", err)
 	}
 }

@@ -107,6 +107,9 @@ func New(ctx context.Context, b *bus.Bus, c bus.Consumer, h Handler, cfg Config,
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("worker %s: %w", c.Name, err)
 	}
+	if most := b.AckWait() / 3; cfg.Linger > most {
+		return nil, fmt.Errorf("worker %s: linger is %v, more than a third of nats.ack_wait (%v): what it waits with would be given to another", c.Name, cfg.Linger, most)
+	}
 	own, again, err := b.Open(ctx, c)
 	if err != nil {
 		return nil, err
@@ -210,8 +213,30 @@ func (w *Worker) probe(ctx context.Context, held []*bus.Message, delay time.Dura
 			w.log.Info("the sink is back", zap.Duration("down", time.Since(began)))
 			return held[1:]
 		}
+		if len(held) == 1 && w.doubt(ctx, held[0]) {
+			return nil
+		}
 		held = append(held[1:], held[0]) // another one next: this one alone may be what the sink cannot take
 	}
+}
+
+// doubt asks whether the sink is down or only cannot take m: it tries another message, if one waits. Where that has an
+// answer m is at fault: what it took for an outage is counted as a plain error, and doubt reports true.
+func (w *Worker) doubt(ctx context.Context, m *bus.Message) bool {
+	soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	others, err := w.own.Fetch(soon, 1, 0)
+	if err != nil || len(others) == 0 {
+		return false
+	}
+	held, _ := w.attempt(ctx, others[:1])
+	w.handBack(ctx, held)
+	w.handBack(ctx, others[1:]) // of the same envelope
+	if len(held) > 0 {
+		return false
+	}
+	w.settle(ctx, m, errors.New("an outage to this message alone: the sink takes others"))
+	return true
 }
 
 // attempt runs the handler once, settles every message that has an answer, and returns those that met an outage with

@@ -25,6 +25,7 @@ func (in *Ingress) readBody(r *http.Request) (body []byte, release func(), p *pr
 	}
 	length := r.ContentLength // -1: unknown
 	if length > in.maxBody {
+		in.drain(r)
 		return nil, release, in.tooLarge()
 	}
 	size := min(step, in.maxBody+1)
@@ -49,6 +50,7 @@ func (in *Ingress) readBody(r *http.Request) (body []byte, release func(), p *pr
 		n, err := r.Body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if int64(len(buf)) > in.maxBody {
+			in.drain(r)
 			return nil, release, in.tooLarge()
 		}
 		if errors.Is(err, io.EOF) {
@@ -65,4 +67,12 @@ func (in *Ingress) readBody(r *http.Request) (body []byte, release func(), p *pr
 		return nil, release, newProblem(empty, "The body is empty.")
 	}
 	return buf, release, nil
+}
+
+// drain reads on for a while, into nothing: a sender that is cut off in the middle of its body does not read the
+// answer. One that asks before it sends is told at once.
+func (in *Ingress) drain(r *http.Request) {
+	if r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, r.Body, 2*in.maxBody) // the read timeout bounds it too
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onhook/onhook/pkg/config"
 )
@@ -167,5 +168,22 @@ func TestMalformedChunksAreRefused(t *testing.T) {
 		c := dial(t, f)
 		c.write(t, "POST /v1/webhooks/open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"+chunks)
 		c.read(t).refused(t, http.StatusBadRequest)
+	}
+}
+
+// A sender that writes its whole body before it reads must find the answer there, not a connection that was reset.
+func TestA413ReachesASenderThatWritesFirst(t *testing.T) {
+	t.Parallel()
+	f := setup(t, fake{}, options{config: func(c *Config) { c.MaxBody, c.ReadTimeout = 64<<10, 10*time.Second }})
+	body := strings.Repeat("x", 120<<10)
+	for name, request := range map[string]string{
+		"with a length": fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body),
+		"chunked":       fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body),
+	} {
+		c := dial(t, f)
+		c.write(t, "POST /v1/webhooks/open HTTP/1.1\r\nHost: x\r\n"+request)
+		if got := c.read(t); got.status != http.StatusRequestEntityTooLarge {
+			t.Errorf("%s: %d", name, got.status)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package ingress
 import (
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/onhook/onhook/pkg/config"
@@ -49,6 +50,12 @@ func (c *Config) Validate() error {
 		if d.v <= 0 {
 			bad(d.key, "it is %v; give a positive time", d.v)
 		}
+	}
+	if c.AckBudget > 10*time.Second {
+		bad("ack_budget", "it is %v; the providers give up after 10s", c.AckBudget)
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		bad("listen", "give host:port, such as 127.0.0.1:8080")
 	}
 	if c.ReadTimeout > c.AckBudget {
 		bad("read_timeout", "it is %v, more than ack_budget (%v): what arrives that late could not be stored in time", c.ReadTimeout, c.AckBudget)

@@ -53,6 +53,8 @@ func TestConfig(t *testing.T) {
 		{"less in flight than one body", "max_inflight: 1MiB", "ingress.max_inflight"},
 		{"no budget", "ack_budget: 0s", "ingress.ack_budget"},
 		{"no time to store", "ack_budget: 2s\nread_timeout: 3s", "ingress.read_timeout"},
+		{"more time than a provider gives", "ack_budget: 11s", "ingress.ack_budget"},
+		{"no port", "listen: localhost", "ingress.listen"},
 		{"no time to read", "read_timeout: 0s", "ingress.read_timeout"},
 		{"no time to idle", "idle_timeout: 0s", "ingress.idle_timeout"},
 		{"unknown key", "max_bodi: 1MiB", "max_body"},

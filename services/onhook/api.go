@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -130,6 +132,9 @@ func (a *api) listDead(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := knownConsumer(q.Get("consumer")); err != nil {
+		return nil, err
+	}
 	return a.bus.ListDead(r.Context(), q.Get("consumer"), 0, n)
 }
 
@@ -151,15 +156,34 @@ func (a *api) showDead(r *http.Request) (any, error) {
 	return deadWithBody{d, string(d.Body)}, err
 }
 
-// selection names dead messages: by sequence, or all of one consumer.
+// deadPage is how many dead messages one request handles.
+const deadPage = 500
+
+// selection names dead messages: by sequence, or all of one consumer within a range of sequences.
 type selection struct {
 	Seqs     []uint64 `json:"seqs,omitempty"`
 	Consumer string   `json:"consumer,omitempty"`
+	From     uint64   `json:"from,omitempty"`
+	Until    uint64   `json:"until,omitempty"` // the newest there is if not given
 }
 
-// handled is what was done to a selection.
+// handled is what was done to a selection. Where Next is not 0 there is more: from Next until Until.
 type handled struct {
-	Seqs []uint64 `json:"seqs"`
+	Seqs  []uint64 `json:"seqs"`
+	Next  uint64   `json:"next,omitempty"`
+	Until uint64   `json:"until,omitempty"`
+}
+
+// knownConsumer keeps what a person typed out of subjects, and a misspelt name from being no dead messages.
+func knownConsumer(name string) error {
+	var names []string
+	for _, c := range bus.Consumers {
+		names = append(names, c.Name)
+	}
+	if name == "" || slices.Contains(names, name) {
+		return nil
+	}
+	return badRequest("there is no consumer %q; there are %s", name, strings.Join(names, ", "))
 }
 
 func (a *api) redriveDead(r *http.Request) (any, error) { return a.eachDead(r, a.bus.RedriveDead) }
@@ -170,22 +194,25 @@ func (a *api) eachDead(r *http.Request, do func(context.Context, uint64) error) 
 	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 8<<20)).Decode(&sel); err != nil {
 		return nil, badRequest("the request is not a selection of dead messages: %v", err)
 	}
-	if (len(sel.Seqs) == 0) == (sel.Consumer == "") {
-		return nil, badRequest("give either sequence numbers or a consumer")
+	if (len(sel.Seqs) == 0) == (sel.Consumer == "") || len(sel.Seqs) > deadPage {
+		return nil, badRequest("give either sequence numbers, %d at most, or a consumer", deadPage)
 	}
-	if sel.Consumer != "" {
-		list, err := a.bus.ListDead(r.Context(), sel.Consumer, 0, maxRows)
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range list {
-			sel.Seqs = append(sel.Seqs, d.Seq)
-		}
+	if err := knownConsumer(sel.Consumer); err != nil {
+		return nil, err
 	}
 	done := handled{Seqs: []uint64{}}
+	if sel.Consumer != "" {
+		var err error
+		if done, err = a.page(r.Context(), &sel); err != nil {
+			return nil, err
+		}
+	}
 	for _, seq := range sel.Seqs {
 		err := do(r.Context(), seq)
 		if errors.Is(err, bus.ErrNotFound) {
+			if sel.Consumer != "" {
+				continue // somebody else was faster
+			}
 			return nil, notFound(fmt.Errorf("%w; %d before it were done", err, len(done.Seqs)))
 		}
 		if err != nil {
@@ -194,6 +221,30 @@ func (a *api) eachDead(r *http.Request, do func(context.Context, uint64) error) 
 		done.Seqs = append(done.Seqs, seq)
 	}
 	return done, nil
+}
+
+// page chooses the next dead messages of a consumer. What dies while they are handled lies beyond Until.
+func (a *api) page(ctx context.Context, sel *selection) (handled, error) {
+	h := handled{Seqs: []uint64{}, Until: sel.Until}
+	if h.Until == 0 {
+		var err error
+		if h.Until, err = a.bus.LastDead(ctx); err != nil {
+			return h, err
+		}
+	}
+	list, err := a.bus.ListDead(ctx, sel.Consumer, sel.From, deadPage)
+	if err != nil {
+		return h, err
+	}
+	for _, d := range list {
+		if d.Seq <= h.Until {
+			sel.Seqs = append(sel.Seqs, d.Seq)
+		}
+	}
+	if len(sel.Seqs) == deadPage {
+		h.Next = sel.Seqs[deadPage-1] + 1
+	}
+	return h, nil
 }
 
 // status is what `onhook status` prints.

@@ -3,9 +3,12 @@ package onhook_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/onhook/onhook/pkg/bus"
@@ -17,6 +20,7 @@ func TestExitStatus(t *testing.T) {
 	t.Parallel()
 	bad := writeFile(t, "sources:\n  a: {provder: altur}\n")
 	good := writeFile(t, "sources:\n  a: {provider: altur, secrets: [s]}\n")
+	badDSN := writeFile(t, "sources:\n  a: {provider: altur, secrets: [s]}\nstorage:\n  dsn: mysql://u:hunter2@h/d\n")
 	for _, tt := range []struct {
 		args   string
 		status int
@@ -34,6 +38,10 @@ func TestExitStatus(t *testing.T) {
 		{"decode altur /nonexistent", 1, "/nonexistent"},
 		{"calls list --server http://127.0.0.1:1", 1, "onhook run"},
 		{"calls list --since yesterday", 2, "24h"},
+		{"calls list --since 14d --server http://127.0.0.1:1", 1, "onhook run"},
+		{"calls list --limit 0", 2, "--limit"},
+		{"calls list --limit -1", 2, "--limit"},
+		{"calls list --limit 100001", 2, "--limit"},
 		{"dead redrive", 2, "--consumer"},
 		{"dead redrive 1 --consumer decoder", 2, "either"},
 		{"check --config " + bad, 1, `unknown key "provder"`},
@@ -42,6 +50,10 @@ func TestExitStatus(t *testing.T) {
 		{"run --config " + bad, 2, `did you mean "provider"?`},
 		{"run --listen 0.0.0.0:0 --admin 127.0.0.1:0", 2, "ONHOOK_DEV_SECRET"},
 		{"run --listen nonsense --admin 127.0.0.1:0", 2, "HOST:PORT"},
+		{"run --admin bogus", 2, "--admin"},
+		{"run --admin 127.0.0.1:99999", 2, "--admin"},
+		{"run --admin 127.0.0.1:0 --config " + badDSN, 2, "storage.dsn"},
+		{"check --config " + badDSN, 1, ":4: storage.dsn: the storage DSN must be"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			t.Parallel()
@@ -127,6 +139,7 @@ func TestSendAndListFilters(t *testing.T) {
 		{"--status busy", func(n int) bool { return n == 0 }},
 		{"--phone +15551234567", func(n int) bool { return n > 0 && n < all }},
 		{"--since 1h", func(n int) bool { return n == all }},
+		{"--since 14d", func(n int) bool { return n == all }},
 		{"--since 2999-01-01T00:00:00Z", func(n int) bool { return n == 0 }},
 	} {
 		if n := len(query[[]call.Call](p, append([]string{"calls", "list"}, strings.Fields(tt.args)...)...)); !tt.want(n) {
@@ -176,5 +189,46 @@ func TestDeadCommands(t *testing.T) {
 	p.waitDrained()
 	if dead := query[[]bus.Dead](p, "dead", "list", "--consumer", "decoder"); len(dead) != 2 || dead[0].Origin == dead[1].Origin {
 		t.Errorf("not dead again: %+v", dead)
+	}
+}
+
+// Eighteen seconds of traffic at a thousand a second are 18,000 dead messages: they must not depend on one long request.
+func TestRedriveOfMoreThanAPage(t *testing.T) {
+	t.Parallel()
+	p := startAnywhere(t)
+	const n = 1100
+	if _, err := run(t, "send", "cllr", "--url", "http://"+p.listen, "--count", "1"); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			for range n / 50 {
+				resp, err := http.DefaultClient.Do(p.request("cllr", []byte(`{"no":"id"}`)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = resp.Body.Close()
+			}
+		})
+	}
+	wg.Wait()
+	p.waitDrained()
+	if out, err := run(t, "dead", "redrive", "--server", p.admin, "--consumer", "decoder"); err != nil || out != fmt.Sprintf("redriven %d\n", n) {
+		t.Fatalf("%v %q", err, out)
+	}
+	p.waitDrained()
+	dead := query[[]bus.Dead](p, "dead", "list", "--limit", "5000")
+	if len(dead) != n { // dead again, each once
+		t.Errorf("%d dead", len(dead))
+	}
+	if out, err := run(t, "dead", "discard", "--server", p.admin, "--consumer", "decoder"); err != nil || out != fmt.Sprintf("discarded %d\n", n) {
+		t.Errorf("%v %q", err, out)
+	}
+	for _, name := range []string{"*", ">", "bogus"} {
+		if _, err := run(t, "dead", "redrive", "--server", p.admin, "--consumer", name); err == nil || !strings.Contains(err.Error(), "there are decoder, storage") {
+			t.Errorf("consumer %s: %v", name, err)
+		}
 	}
 }

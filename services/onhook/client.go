@@ -49,6 +49,9 @@ func (c *client) do(ctx context.Context, method, path string, body []byte, into 
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s took more than a minute to answer; what was asked for may have been done in part", base)
+	}
 	if err != nil {
 		return fmt.Errorf("no onhook answers at %s; start one with `onhook run`, or name its admin address with --server: %w", base, err)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,6 +29,9 @@ type deadListCmd struct {
 
 // Run lists dead messages.
 func (c *deadListCmd) Run(ctx context.Context, t terminal) error {
+	if c.Limit < 1 {
+		return &service.UsageError{Err: errors.New("--limit starts at 1")}
+	}
 	q := url.Values{"limit": {strconv.Itoa(c.Limit)}}
 	if c.Consumer != "" {
 		q.Set("consumer", c.Consumer)
@@ -42,7 +47,11 @@ func (c *deadListCmd) Run(ctx context.Context, t terminal) error {
 	for _, d := range dead {
 		row(tw, strconv.FormatUint(d.Seq, 10), d.Time.UTC().Format("2006-01-02 15:04:05Z"), d.Consumer, d.Source, strconv.Itoa(d.Attempts), d.Origin, d.Reason)
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil || len(dead) < c.Limit {
+		return err
+	}
+	_, err := fmt.Fprintf(t.err, "these are the oldest %d; --limit shows more\n", c.Limit)
+	return err
 }
 
 type deadShowCmd struct {
@@ -76,15 +85,43 @@ func (c *chosen) do(ctx context.Context, t terminal, path, done string) error {
 	if (len(c.Seqs) == 0) == (c.Consumer == "") {
 		return &service.UsageError{Err: errors.New("give either sequence numbers or --consumer")}
 	}
-	var h handled
-	if err := c.post(ctx, path, selection{Seqs: c.Seqs, Consumer: c.Consumer}, &h); err != nil {
+	all := handled{Seqs: []uint64{}}
+	var err error
+	for sel := range c.pages(&all) {
+		var h handled
+		if err = c.post(ctx, path, sel, &h); err != nil {
+			break
+		}
+		all.Seqs = append(all.Seqs, h.Seqs...)
+		all.Next, all.Until = h.Next, h.Until
+	}
+	if err != nil && len(all.Seqs) > 0 {
+		err = fmt.Errorf("%s %d, then: %w", done, len(all.Seqs), err)
+	}
+	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return printJSON(t.out, h)
+		return printJSON(t.out, handled{Seqs: all.Seqs})
 	}
-	_, err := fmt.Fprintf(t.out, "%s %d\n", done, len(h.Seqs))
+	_, err = fmt.Fprintf(t.out, "%s %d\n", done, len(all.Seqs))
 	return err
+}
+
+// pages is the selection in parts that a request can handle, going on from what the last one answered.
+func (c *chosen) pages(answered *handled) iter.Seq[selection] {
+	return func(yield func(selection) bool) {
+		for part := range slices.Chunk(c.Seqs, deadPage) {
+			if !yield(selection{Seqs: part}) {
+				return
+			}
+		}
+		if c.Consumer == "" || !yield(selection{Consumer: c.Consumer}) {
+			return
+		}
+		for answered.Next > 0 && yield(selection{Consumer: c.Consumer, From: answered.Next, Until: answered.Until}) {
+		}
+	}
 }
 
 type deadRedriveCmd struct{ chosen }

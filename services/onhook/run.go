@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -94,6 +95,7 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 		}
 		defer unlock()
 	}
+	var parts []service.Part
 	if s.nats.URL == "" {
 		srv, err := natsembed.Start(natsembed.Config{Dir: filepath.Join(data, "nats"), Listen: s.nats.Listen, Relaxed: s.nats.Durability == bus.DurabilityRelaxed}, p.Log)
 		if err != nil {
@@ -101,6 +103,7 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 		}
 		defer srv.Stop()
 		s.nats.Server = srv
+		parts = append(parts, service.Part{Name: "nats", Run: srv.Run})
 	}
 	if s.storage.DSN == "" {
 		s.storage.DSN = config.Secret(dataDSN(data))
@@ -139,12 +142,13 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 	p.Admin.AddCheck(service.Check{Name: "durability", Probe: b.Durable})
 	p.Admin.AddCheck(service.Check{Name: "database", Probe: db.Ping})
 	p.Admin.Handle("/v1/", newAPI(b, db, p.Log))
+	p.Grace = max(p.Grace, s.decoder.Grace+5*time.Second, s.storage.Grace+5*time.Second) // a worker's own, and what it settles after
 	ready(in)
-	return p.Run(ctx,
+	return p.Run(ctx, append(parts,
 		service.Part{Name: "storage", Run: sto.Run},
 		service.Part{Name: "decoder", Run: dec.Run},
 		service.Part{Name: "ingress", Run: in.Run},
-	)
+	)...)
 }
 
 // dataDSN is the database of an installation that names none.

@@ -12,6 +12,7 @@ import (
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/config"
+	"github.com/onhook/onhook/pkg/store"
 	"github.com/onhook/onhook/pkg/worker"
 )
 
@@ -33,18 +34,24 @@ func DefaultConfig() Config {
 	return Config{SaveTimeout: 30 * time.Second, Config: worker.DefaultConfig()}
 }
 
-// Validate reads the DSN's file and says what is wrong with c.
+// Validate reads the DSN's file and says, without connecting, what is wrong with c.
 func (c *Config) Validate() error {
 	var errs []error
 	var given config.Secrets
 	if c.DSN != "" {
 		given = config.Secrets{c.DSN}
 	}
+	key := "dsn"
+	if c.DSNFile != "" {
+		key = "dsn_file"
+	}
 	dsn, err := given.OrFile(c.DSNFile)
-	if err != nil {
-		errs = append(errs, config.At(err, "dsn_file"))
-	} else if len(dsn) > 0 {
+	if err == nil && len(dsn) > 0 {
 		c.DSN, c.DSNFile = dsn[0], ""
+		err = store.CheckDSN(c.DSN.Reveal())
+	}
+	if err != nil {
+		errs = append(errs, config.At(err, key))
 	}
 	if c.SaveTimeout <= 0 {
 		errs = append(errs, config.At(errors.New("give a positive time"), "save_timeout"))

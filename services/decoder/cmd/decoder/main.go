@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/provider"
@@ -37,5 +38,6 @@ func run(ctx context.Context) error {
 		return err
 	}
 	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
+	p.Grace = max(p.Grace, cfg.Grace+5*time.Second) // the worker's own, and what it settles after
 	return p.Run(ctx, service.Part{Name: "decoder", Run: d.Run})
 }

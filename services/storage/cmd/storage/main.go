@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/service"
@@ -43,5 +44,6 @@ func run(ctx context.Context) error {
 	}
 	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
 	p.Admin.AddCheck(service.Check{Name: "database", Probe: db.Ping})
+	p.Grace = max(p.Grace, cfg.Grace+5*time.Second) // the worker's own, and what it settles after
 	return p.Run(ctx, service.Part{Name: "storage", Run: s.Run})
 }
