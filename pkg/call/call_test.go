@@ -120,6 +120,47 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// A time of the year 10000 was published, and whoever read the call could not read it.
+func TestValidateTimesThatCannotBeReadBack(t *testing.T) {
+	t.Parallel()
+	for path, spoil := range map[string]func(*call.Call, *call.Time){
+		"received_at": func(c *call.Call, v *call.Time) { c.ReceivedAt = v },
+		"created_at":  func(c *call.Call, v *call.Time) { c.CreatedAt = v },
+		"started_at":  func(c *call.Call, v *call.Time) { c.StartedAt = v },
+		"ended_at":    func(c *call.Call, v *call.Time) { c.EndedAt = v },
+		"transcript.turns[1].at": func(c *call.Call, v *call.Time) {
+			c.Transcript.Turns = []call.Turn{{Role: call.RoleAgent}, {I: 1, Role: call.RoleAgent, At: v}}
+		},
+		"actions[0].at": func(c *call.Call, v *call.Time) { c.Actions = []call.Action{{Name: "x", At: v}} },
+	} {
+		for sent, ok := range map[time.Time]bool{
+			time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC):                              true,
+			time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC):              true,
+			time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC):                          false,
+			time.Date(0, 12, 31, 0, 0, 0, 0, time.UTC):                            false,
+			time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC):                             false,
+			time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -12*60*60)): false,
+		} {
+			c := valid()
+			spoil(c, &call.Time{Time: sent})
+			err := c.Validate()
+			if ok && err != nil || !ok && (err == nil || err.Error() != path+": outside the years 1 to 9999") {
+				t.Errorf("%s of %v: %v", path, sent, err)
+			}
+			if !ok {
+				continue
+			}
+			b, err := json.Marshal(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(b, new(call.Call)); err != nil {
+				t.Errorf("%s of %v is valid and cannot be read back: %v", path, sent, err)
+			}
+		}
+	}
+}
+
 func TestValidateNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	err := (&call.Call{}).Validate()

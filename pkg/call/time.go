@@ -16,6 +16,13 @@ func At(t time.Time) *Time {
 	return &Time{t.UTC().Truncate(time.Millisecond)}
 }
 
+// Writable reports whether t is in the years 1 to 9999: RFC 3339 has four digits for a year, so that any other moment
+// cannot be read back.
+func (t Time) Writable() bool {
+	year := t.UTC().Year()
+	return year >= 1 && year <= 9999
+}
+
 // String is t as JSON holds it, without the quotes.
 func (t Time) String() string { return t.UTC().Format(timeLayout) }
 

@@ -54,7 +54,15 @@ func (c *Call) Validate() error {
 		if t.OffsetMS != nil && *t.OffsetMS < 0 {
 			bad(fmt.Sprintf("transcript.turns[%d].offset_ms", i), "negative")
 		}
+		moment(bad, fmt.Sprintf("transcript.turns[%d].at", i), t.At)
 	}
+	for i, a := range c.Actions {
+		moment(bad, fmt.Sprintf("actions[%d].at", i), a.At)
+	}
+	moment(bad, "received_at", c.ReceivedAt)
+	moment(bad, "created_at", c.CreatedAt)
+	moment(bad, "started_at", c.StartedAt)
+	moment(bad, "ended_at", c.EndedAt)
 	if c.Recording != nil {
 		required("recording.uri", c.Recording.URI)
 		word(bad, "recording.access", c.Recording.Access, Accesses)
@@ -88,6 +96,12 @@ func (c *Call) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func moment(bad func(string, string, ...any), path string, t *Time) {
+	if t != nil && !t.Writable() {
+		bad(path, "outside the years 1 to 9999")
+	}
 }
 
 func word[T ~string](bad func(string, string, ...any), path string, v T, words []T) {

@@ -27,6 +27,7 @@ func seed(f *testing.F, add func(which uint8, body []byte)) {
 	}
 	add(0, []byte(`{"event_type":"on_call_end","id":"\ud800","id":"é\u0000","started_at":"9999-12-31T23:59:59-12:00","x":{"\udc00":1e999}}`))
 	add(1, []byte("\xef\xbb\xbf{\"callId\":-0.0e1,\"callerDetails\":{\"phoneNumber\":\"+49\xff 151\"}} "))
+	add(2, []byte(`{"call":{"call_id":"1","status":"completed","start_time":"9999-12-31T23:59:59Z","duration":45}}`))
 	add(2, []byte(`{"call":{"call_id":"1","start_time":"1e12"},"executed_actions":{"":{"return_value":"{\"\\ud800\":[]}"}},"collected_variables":{"a":{"b":{"value":1}}}}`))
 }
 
@@ -42,7 +43,7 @@ func FuzzDecode(f *testing.F) {
 func TestAnyValueAnywhere(t *testing.T) {
 	t.Parallel()
 	hostile := []any{
-		nil, true, -1, json.Number("1e999"), json.Number("0.0005"), "", " ", "true", "null", "-5", "NaN", "0", "\x00", "1e12", "{\"a\":1}", "[1]",
+		nil, true, -1, json.Number("1e999"), json.Number("0.0005"), "", " ", "true", "null", "-5", "NaN", "0", "\x00", "1e12", "{\"a\":1}", "[1]", "9999-12-31T23:59:59Z",
 		[]any{}, []any{nil, true, 1, "x", []any{1}, map[string]any{"": nil}}, map[string]any{}, map[string]any{"value": []any{}, "collected": 1},
 	}
 	schema := newCompiler(t).compile("call.schema.json")
@@ -73,8 +74,8 @@ func TestAnyValueAnywhere(t *testing.T) {
 	}
 }
 
-// decodesOrSaysWhy holds the decoder of p to its promise: a call that is valid and survives JSON, or an error that says
-// what to do with the delivery.
+// decodesOrSaysWhy holds the decoder of p to its promise: a call that is valid and that a worker reads back from JSON as
+// it was, or an error that says what to do with the delivery.
 func decodesOrSaysWhy(t *testing.T, p provider.Provider, schema *jsonschema.Schema, body []byte) {
 	t.Helper()
 	if p.Refuse != nil && p.Refuse(body) != nil {
@@ -96,7 +97,10 @@ func decodesOrSaysWhy(t *testing.T, p provider.Provider, schema *jsonschema.Sche
 	}
 	var again call.Call
 	if err := json.Unmarshal(first, &again); err != nil {
-		t.Fatalf("%v\n%s", err, body)
+		t.Fatalf("cannot be read back: %v\n%s\n%s", err, first, body)
+	}
+	if err := again.Validate(); err != nil {
+		t.Fatalf("read back, it breaks the schema: %v\n%s", err, body)
 	}
 	if second, err := json.Marshal(again); err != nil || !bytes.Equal(first, second) {
 		t.Fatalf("not the same after a round trip (%v):\n%s\n%s", err, first, second)

@@ -34,6 +34,10 @@ type Provider struct {
 	// Verify reports how much of a delivery one of secrets has signed. The empty scheme is the default.
 	Verify func(header http.Header, body []byte, secrets []string, scheme string) (call.Auth, bool)
 
+	// CheckSecret says why no signature can be verified with secret under scheme, without quoting the secret; nil when
+	// any text will do. The empty scheme is the default.
+	CheckSecret func(secret, scheme string) error
+
 	// Decode reads a body into a call without source and key; see Call. Its errors are ErrIgnored or retry.Never.
 	// Which delivery the call came in (DeliveryID, ReceivedAt, Auth, BodyRef, Headers) is for the caller to add.
 	Decode func(body []byte) (*call.Call, error)
@@ -47,12 +51,13 @@ type Provider struct {
 
 var table = []Provider{
 	{
-		Name:    altur.Name,
-		Schemes: []string{altur.Auto, altur.Hex, altur.Base64},
-		Verify:  altur.Verify,
-		Decode:  altur.Decode,
-		Sign:    altur.Sign,
-		IDPath:  []string{"id"},
+		Name:        altur.Name,
+		Schemes:     []string{altur.Auto, altur.Hex, altur.Base64},
+		Verify:      altur.Verify,
+		CheckSecret: altur.CheckSecret,
+		Decode:      altur.Decode,
+		Sign:        altur.Sign,
+		IDPath:      []string{"id"},
 	},
 	{
 		Name:   cllr.Name,

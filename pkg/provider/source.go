@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,7 +27,16 @@ type Source struct {
 // Sources is section sources of onhook.yaml: every source by its name.
 type Sources map[string]Source
 
-var sourceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+var (
+	sourceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	unreserved = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`) // RFC 3986: what no proxy between changes in a path
+)
+
+// The bounds of a rate_limit, in deliveries per second. Below the least it is a slip of the pen: four an hour.
+const (
+	leastRate = 0.001
+	mostRate  = 1_000_000
+)
 
 // LoadSources decodes the section and reads the files that it names.
 func LoadSources(f *config.File) (Sources, error) {
@@ -40,7 +50,8 @@ func LoadSources(f *config.File) (Sources, error) {
 // Validate reads the secret files and says what is wrong with s.
 func (s Sources) Validate() error {
 	var errs []error
-	for name, src := range s {
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		src := s[name]
 		if !sourceName.MatchString(name) {
 			errs = append(errs, config.At(errors.New("a source's name stands in its URL: use lower-case letters, digits, - and _, 64 at most"), name))
 		}
@@ -80,14 +91,32 @@ func (s *Source) resolve() error {
 	case (len(s.Secrets) > 0 || len(s.Token) > 0) && s.Insecure:
 		bad("insecure", "the source has secrets or a token; take insecure away")
 	}
-	if s.Scheme != "" && !slices.Contains(p.Schemes, s.Scheme) {
+	switch {
+	case s.Scheme != "" && len(p.Schemes) == 0:
+		bad("scheme", "%s signs nothing and has no schemes; take scheme away", p.Name)
+	case s.Scheme != "" && !slices.Contains(p.Schemes, s.Scheme):
 		bad("scheme", "%s has no scheme %q; it has %q", p.Name, s.Scheme, p.Schemes)
+	case p.CheckSecret != nil:
+		for i, secret := range s.Secrets {
+			if err := p.CheckSecret(secret.Reveal(), s.Scheme); err != nil {
+				bad("secrets", "secret %d of %d: %w", i+1, len(s.Secrets), err)
+			}
+		}
 	}
-	if slices.ContainsFunc(s.Token, func(t config.Secret) bool { return strings.ContainsAny(t.Reveal(), "/?#% ") }) {
-		bad("token", "a token stands in the URL's path: use letters, digits and -._~ only")
+	if slices.ContainsFunc(s.Token, unfit) {
+		bad("token", "a token stands in the URL's path: use letters, digits and -._~ only, and not . or .. alone")
 	}
-	if s.RateLimit < 0 || s.Burst < 0 {
-		bad("rate_limit", "rate_limit and burst cannot be negative")
+	if s.RateLimit != 0 && !(s.RateLimit >= leastRate && s.RateLimit <= mostRate) { // NaN is neither
+		bad("rate_limit", "want %v to %d deliveries per second, or 0 for no limit", leastRate, mostRate)
+	}
+	if s.Burst < 0 {
+		bad("burst", "cannot be negative")
 	}
 	return errors.Join(errs...)
+}
+
+// unfit reports whether a token cannot stand in a URL's path. Clients and proxies resolve the segments . and .. away.
+func unfit(token config.Secret) bool {
+	t := token.Reveal()
+	return !unreserved.MatchString(t) || t == "." || t == ".."
 }

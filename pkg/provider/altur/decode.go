@@ -54,7 +54,7 @@ var roles = map[string]call.Role{
 	"user":      call.RoleCustomer,
 }
 
-// Decode reads an on_call_end. Altur's other events are payload.ErrIgnored.
+// Decode reads an on_call_end. Altur's campaign.* events are about no call: payload.ErrIgnored.
 func Decode(body []byte) (*call.Call, error) {
 	root, err := payload.Parse(Name, body)
 	if err != nil {
@@ -116,12 +116,11 @@ func detect(root *payload.Object) (string, error) {
 		return v1, nil
 	}
 	event := root.Text("event_type")
-	enveloped := strings.HasPrefix(event, "campaign.") || root.Holds("event_id") || root.Holds("data")
 	switch {
 	case event == callEnd:
 		return v2, nil
-	case enveloped && event != "":
-		return "", fmt.Errorf("%s: event_type is not %s: %w", Name, callEnd, payload.ErrIgnored)
+	case strings.HasPrefix(event, "campaign."):
+		return "", fmt.Errorf("%s: an event of a campaign: %w", Name, payload.ErrIgnored)
 	default:
 		return "", root.Never("not "+callEnd, "event_type")
 	}

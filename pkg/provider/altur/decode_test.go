@@ -39,11 +39,29 @@ func TestDecodeErrors(t *testing.T) {
 	for _, body := range []string{
 		`{"event_type":"campaign.status_changed","event_id":"e","data":{}}`,
 		`{"event_type":"campaign.anything"}`,
-		`{"event_type":"project.closed","event_id":"e"}`,
-		`{"event_type":"project.closed","data":{"id":1}}`,
+		`{"event_type":"campaign.finished","id":"1"}`,
 	} {
 		if _, err := altur.Decode([]byte(body)); !errors.Is(err, payload.ErrIgnored) {
 			t.Errorf("%s: %v, want ErrIgnored", body, err)
+		}
+	}
+}
+
+// An event type unknown to us was acknowledged and forgotten when it came in an envelope.
+func TestDecodeUnknownEventIsNotIgnored(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`{"event_type":"project.closed","event_id":"e"}`,
+		`{"event_type":"project.closed","data":{"id":1}}`,
+		`{"event_type":"call.ended","event_id":"e","api_version":"1.0","data":{"id":"1"}}`,
+		`{"event_type":"on_call_ended","id":"1"}`,
+		`{"event_type":"campaign","event_id":"e","data":{}}`,
+		`{"event_type":"Campaign.status_changed","event_id":"e"}`,
+		`{"event_type":" on_call_end","id":"1"}`,
+	} {
+		_, err := altur.Decode([]byte(body))
+		if kind, _ := retry.Classify(err); kind != retry.Dead || errors.Is(err, payload.ErrIgnored) || err.Error() != "altur: $.event_type: not on_call_end" {
+			t.Errorf("%s: %v (kind %d), want a dead delivery", body, err, kind)
 		}
 	}
 }

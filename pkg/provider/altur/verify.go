@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"github.com/onhook/onhook/pkg/call"
@@ -48,6 +49,17 @@ func Verify(header http.Header, body []byte, secrets []string, scheme string) (c
 		}
 	}
 	return call.AuthNone, false
+}
+
+// CheckSecret says why no signature can be verified with secret under scheme.
+func CheckSecret(secret, scheme string) error {
+	if _, ok := keyOf(secret, scheme); ok {
+		return nil
+	}
+	if scheme == Base64 {
+		return errors.New("scheme base64 wants a secret in base64; copy it from Altur whole, or leave the scheme out if it is not one")
+	}
+	return errors.New("empty")
 }
 
 // parse reads a signature, and settles which scheme it is of.

@@ -106,3 +106,34 @@ func TestSignNeedsAUsableSecret(t *testing.T) {
 		t.Errorf("hex: %v", h)
 	}
 }
+
+// A secret that is no base64 was accepted under scheme base64, and every delivery was then turned away.
+func TestCheckSecret(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, secret string
+		base64       bool
+	}{
+		{"base64", encoded, true},
+		{"in the URL alphabet, not padded", strings.TrimRight(strings.NewReplacer("+", "-", "/", "_").Replace(encoded), "="), true},
+		{"text", text, false},
+		{"text with a space", "pass phrase", false},
+		{"cut", encoded[:len(encoded)-7], false},
+		{"padding alone", "==", false},
+	} {
+		for scheme, want := range map[string]bool{altur.Auto: true, "": true, altur.Hex: true, altur.Base64: tt.base64} {
+			err := altur.CheckSecret(tt.secret, scheme)
+			if (err == nil) != want || (altur.Sign([]byte("{}"), tt.secret, scheme) != nil) != want {
+				t.Errorf("%s, scheme %q: %v, want usable %t", tt.name, scheme, err, want)
+			}
+			if err != nil && strings.Contains(err.Error(), tt.secret) {
+				t.Errorf("%s: the secret is in %q", tt.name, err)
+			}
+		}
+	}
+	for _, scheme := range []string{altur.Auto, "", altur.Hex, altur.Base64} {
+		if altur.CheckSecret("", scheme) == nil {
+			t.Errorf("scheme %q takes an empty secret", scheme)
+		}
+	}
+}

@@ -48,8 +48,12 @@ func Decode(body []byte) (*call.Call, error) {
 	c.DurationMS = o.Seconds("duration")
 	c.StartedAt = o.Time("start_time", c.Timezone)
 	if c.IsFinal && c.StartedAt != nil && c.DurationMS != nil {
-		c.EndedAt = call.At(c.StartedAt.Add(time.Duration(*c.DurationMS) * time.Millisecond))
-		c.Derived = append(c.Derived, "ended_at")
+		if end := call.At(c.StartedAt.Add(time.Duration(*c.DurationMS) * time.Millisecond)); end.Writable() {
+			c.EndedAt = end
+			c.Derived = append(c.Derived, "ended_at")
+		} else {
+			o.Warn("start_time", "with the duration, an end beyond the year 9999")
+		}
 	}
 	transcript(c, o.Text("transcript"))
 	for _, holder := range []*payload.Object{o, root} { // documented for the API only

@@ -75,8 +75,6 @@ func TestDecodeOutcome(t *testing.T) {
 		{"in-progress", "voicemail", "", outcome{call.Progress, call.StatusInProgress, call.EndVoicemailDetected, call.AnsweredByUnknown, "voicemail", ""}},
 		{"paused", "", "", outcome{call.Progress, call.StatusInProgress, call.EndUnknown, call.AnsweredByUnknown, "", ""}},
 		{"wrapped_up", "undefined", "", outcome{call.Progress, call.StatusUnknown, call.EndUnknown, call.AnsweredByUnknown, "undefined", ""}},
-		{"wrapped_up", "agent_goodbye", "", outcome{call.Ended, call.StatusUnknown, call.EndAgentHangup, call.AnsweredByHuman, "agent_goodbye", ""}},
-		{"", "agent_goodbye", "", outcome{call.Ended, call.StatusUnknown, call.EndAgentHangup, call.AnsweredByHuman, "agent_goodbye", ""}},
 		// The end reason and the error in each other's place.
 		{"completed", "completed", "agent_goodbye", outcome{call.Ended, call.StatusCompleted, call.EndAgentHangup, call.AnsweredByHuman, "agent_goodbye", ""}},
 		{"completed", "completed", "voicemail", outcome{call.Ended, call.StatusVoicemail, call.EndVoicemailDetected, call.AnsweredByMachine, "voicemail", ""}},
@@ -92,6 +90,76 @@ func TestDecodeOutcome(t *testing.T) {
 		}
 		if c.IsFinal != (c.Event == call.Ended) || c.StatusRaw != tt.status {
 			t.Errorf("%s: final %t, raw %s", tt.status, c.IsFinal, c.StatusRaw)
+		}
+	}
+}
+
+// An end reason made a call final whose status is not known to be.
+func TestDecodeReasonAloneIsNotFinal(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]call.Status{ // what the reason says of the status, if anything
+		"agent_goodbye": call.StatusUnknown, "human_goodbye": call.StatusUnknown, "human_pick_up_cut_off": call.StatusUnknown,
+		"max_duration": call.StatusUnknown, "custom_end_call": call.StatusUnknown, "608: Rejected": call.StatusUnknown, "undefined": call.StatusUnknown,
+		"voicemail": call.StatusVoicemail, "voicemail_message_left": call.StatusVoicemail, "user_canceled": call.StatusCanceled,
+	} {
+		for _, status := range []string{`"wrapped_up"`, `""`, `null`, `{}`} {
+			c := decode(t, `{"call":{"call_id":"1","status":`+status+`,"end_call_reason":"`+reason+`","start_time":"2026-01-01T00:00:00Z","duration":5}}`)
+			event := call.Progress
+			if want.Terminal() {
+				event = call.Ended
+			}
+			if c.Status != want || c.Event != event || c.IsFinal != want.Terminal() || (c.EndedAt != nil) != want.Terminal() || slices.Contains(c.Derived, "event") {
+				t.Errorf("%s, %s: %s, %s, final %t, ended at %v, want %s, %s", status, reason, c.Status, c.Event, c.IsFinal, c.EndedAt, want, event)
+			}
+		}
+	}
+}
+
+// The sentence in error_message counted beside a status word in end_call_reason, but not beside an empty or undefined one.
+func TestDecodeSentenceBesideNoReason(t *testing.T) {
+	t.Parallel()
+	for sentence, want := range map[string]call.EndReason{
+		"429: Rate limit exceeded": call.EndLimitReached, "608: Rejected": call.EndRejected, "Insufficient Minutes": call.EndLimitReached,
+		"Rejected": call.EndRejected, "something broke": call.EndUnknown,
+	} {
+		for reason, left := range map[string]string{
+			`""`: "", `null`: "", `" "`: "", `"failed"`: "", `"undefined"`: `{"end_call_reason":"undefined"}`, `"Undefined"`: `{"end_call_reason":"Undefined"}`,
+			`"busy"`: `{"end_call_reason":"busy"}`,
+		} {
+			c := decode(t, `{"error_message":"`+sentence+`","call":{"call_id":"1","status":"failed","end_call_reason":`+reason+`}}`)
+			if c.EndReason != want || c.Error != sentence {
+				t.Errorf("%s beside %s: %s, error %q, want %s", sentence, reason, c.EndReason, c.Error, want)
+			}
+			if want != call.EndUnknown && (c.EndReasonRaw != sentence || string(c.Extensions["call"]) != left) {
+				t.Errorf("%s beside %s: raw %q, left %s, want %s", sentence, reason, c.EndReasonRaw, c.Extensions["call"], left)
+			}
+		}
+		c := decode(t, `{"error_message":"`+sentence+`","call":{"call_id":"1","status":"failed"}}`)
+		if c.EndReason != want || c.Error != sentence {
+			t.Errorf("%s alone: %s, error %q, want %s", sentence, c.EndReason, c.Error, want)
+		}
+	}
+	c := decode(t, `{"error_message":"agent_goodbye","call":{"call_id":"1","status":"completed","end_call_reason":"undefined"}}`)
+	if c.EndReason != call.EndAgentHangup || c.EndReasonRaw != "agent_goodbye" || c.Error != "" {
+		t.Errorf("a word beside undefined: %s, raw %q, error %q", c.EndReason, c.EndReasonRaw, c.Error)
+	}
+}
+
+// The derived end was in the year 10000, which no reader of the call could parse.
+func TestDecodeEndBeyondTheLastYear(t *testing.T) {
+	t.Parallel()
+	for duration, want := range map[string]string{"0": "9999-12-31T23:59:59.000Z", "0.999": "9999-12-31T23:59:59.999Z", "1": "", "45": "", `"45"`: ""} {
+		c := decode(t, `{"call":{"call_id":"1","status":"completed","start_time":"9999-12-31T23:59:59Z","duration":`+duration+`}}`)
+		if c.StartedAt == nil || c.DurationMS == nil {
+			t.Fatalf("%s: start %v, duration %v", duration, c.StartedAt, c.DurationMS)
+		}
+		got := ""
+		if c.EndedAt != nil {
+			got = c.EndedAt.String()
+		}
+		warned := slices.Contains(c.Warnings, "$.call.start_time: with the duration, an end beyond the year 9999")
+		if got != want || slices.Contains(c.Derived, "ended_at") != (want != "") || warned != (want == "") {
+			t.Errorf("%s: ended at %q, want %q; derived %q, warnings %q", duration, got, want, c.Derived, c.Warnings)
 		}
 	}
 }

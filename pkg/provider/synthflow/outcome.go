@@ -60,8 +60,9 @@ func endReason(raw string) call.EndReason {
 	return call.EndUnknown
 }
 
-// outcome sets what became of the call, and from that the event: ended when the status is terminal, or when a status
-// that we do not know comes with an end reason that we do. Nothing else is safe to call final: the first ended wins.
+// outcome sets what became of the call, and from that the event: ended when the status is terminal. Nothing else is
+// safe to call final, as the first ended wins: not even an end reason beside a status that is missing or new to us,
+// unless it is one of those that say the status themselves.
 func outcome(c *call.Call, root, o *payload.Object) {
 	status := o.Text("status")
 	switch outer := root.Text("status"); {
@@ -104,12 +105,8 @@ func outcome(c *call.Call, root, o *payload.Object) {
 		}
 	}
 	c.Event = call.Progress
-	switch {
-	case c.Status.Terminal():
+	if c.Status.Terminal() {
 		c.Event = call.Ended
-	case c.Status == call.StatusUnknown && c.EndReason != call.EndUnknown:
-		c.Event = call.Ended
-		c.Derived = append(c.Derived, "event")
 	}
 	c.IsFinal = c.Event == call.Ended
 }
@@ -126,24 +123,28 @@ func reasonAndError(root, o *payload.Object, status string) (reason, failure str
 	reason, failure = o.Text("end_call_reason"), root.Text("error_message")
 	_, isStatus := statuses[payload.Word(reason)]
 	_, isReason := endReasons[payload.Word(failure)]
+	said := payload.Word(reason)
+	free := isStatus || said == "" || said == "undefined" // there is no end reason in its own place
 	switch {
+	case isReason && said == payload.Word(failure):
+		return reason, ""
 	case isReason && isStatus:
 		root.Warn("error_message", "holds the end reason, and $.call.end_call_reason a status")
-		if payload.Word(reason) != payload.Word(status) { // it says something that no field of the call holds
-			o.PutBack("end_call_reason")
-		}
-		return failure, ""
-	case isReason && reason == "":
+		reason, failure = failure, ""
+	case isReason && free:
 		root.Warn("error_message", "holds the end reason")
-		return failure, ""
+		reason, failure = failure, ""
 	case isReason:
-		if payload.Word(reason) != payload.Word(failure) {
-			root.PutBack("error_message")
-			root.Warn("error_message", "an end reason, but not that of $.call.end_call_reason, which counts")
-		}
+		root.PutBack("error_message")
+		root.Warn("error_message", "an end reason, but not that of $.call.end_call_reason, which counts")
 		return reason, ""
-	case isStatus && endReason(failure) != call.EndUnknown:
-		return failure, failure // a sentence is both
+	case free && endReason(failure) != call.EndUnknown:
+		reason = failure // a sentence is both
+	default:
+		return reason, failure
+	}
+	if said != "" && said != payload.Word(status) { // it says something that no field of the call holds
+		o.PutBack("end_call_reason")
 	}
 	return reason, failure
 }
