@@ -170,7 +170,7 @@ func (d *decoder) scalar(path string, n *node, v reflect.Value) {
 func setScalar(v reflect.Value, text string) bool {
 	switch v.Interface().(type) {
 	case time.Duration:
-		d, err := parseDuration(text)
+		d, err := ParseDuration(text)
 		v.SetInt(int64(d))
 		return err == nil
 	case Size:

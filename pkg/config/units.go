@@ -59,8 +59,8 @@ func (s *Size) UnmarshalText(text []byte) (err error) {
 
 var errNoDuration = errors.New("want a duration such as 8s, 1m30s or 14d")
 
-// parseDuration is time.ParseDuration that knows days, of 24 hours, before the rest: 14d, 1d12h.
-func parseDuration(text string) (time.Duration, error) {
+// ParseDuration is time.ParseDuration that knows days, of 24 hours, before the rest: 14d, 1d12h.
+func ParseDuration(text string) (time.Duration, error) {
 	days, rest, ok := strings.Cut(text, "d")
 	if !ok {
 		return time.ParseDuration(text)

@@ -26,8 +26,20 @@ func DefaultAdminConfig() AdminConfig { return AdminConfig{Listen: "127.0.0.1:80
 
 // Validate checks the form of the address.
 func (c *AdminConfig) Validate() error {
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return errors.New("listen: want host:port, such as 127.0.0.1:8081")
+	if err := checkAddr(c.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	return nil
+}
+
+// checkAddr checks the form of an address to listen on.
+func checkAddr(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port) // of a number, its range; net.Listen takes names too
+	}
+	if err != nil {
+		return errors.New("want host:port, such as 127.0.0.1:8081")
 	}
 	return nil
 }

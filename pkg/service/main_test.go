@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -41,6 +42,9 @@ var children = map[string]func(ctx context.Context) error{
 	},
 	"help": func(context.Context) error {
 		return second(service.ParseOptions("child", []string{"-h"}, os.Stdout, nil))
+	},
+	"bad admin": func(context.Context) error {
+		return second(service.NewProcess(service.Options{Admin: "bogus"}, io.Discard))
 	},
 	"waits": func(ctx context.Context) error {
 		fmt.Println("started")
@@ -104,6 +108,8 @@ func TestMainExits(t *testing.T) {
 		"bad flag": {2, "", "child: flag provided but not defined: -nope; --help shows the flags\n"},
 		"argument": {2, "", "child: unexpected argument \"now\"; --help shows the flags\n"},
 		"help":     {0, "Usage of child:\n", ""},
+		// It once exited with 1, as if trying again were of use.
+		"bad admin": {2, "", "child: --admin \"bogus\": want host:port, such as 127.0.0.1:8081\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -225,13 +231,19 @@ func TestParseOptions(t *testing.T) {
 
 func TestNewProcessRefuses(t *testing.T) {
 	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { taken.Close() })
 	for name, c := range map[string]struct{ yaml, want string }{
 		"level":          {"log: {level: loud}", "FILE:1: log: unknown level; want one of debug, info, warn, error"},
 		"address":        {"\nadmin: {listen: 8081}", "FILE:2: admin: listen: want host:port, such as 127.0.0.1:8081"},
 		"unknown key":    {"admin: {lisen: x}", `FILE:1: unknown key "lisen" in admin; did you mean "listen"?`},
 		"unknown twice":  {"log: {lvl: x}\nadmin: {address: x}", "FILE:1: unknown key \"lvl\" in log; there are level\nFILE:2: unknown key \"address\" in admin; there are listen"},
 		"not a file":     {"", "FILE: cannot read the configuration: no such file or directory"},
-		"address in use": {"admin: {listen: \"127.0.0.1:99999\"}", "admin listener: cannot listen on 127.0.0.1:99999: address 99999: invalid port; --admin changes the address"},
+		"port":           {"admin: {listen: \"127.0.0.1:99999\"}", "FILE:1: admin: listen: want host:port, such as 127.0.0.1:8081"},
+		"address in use": {"admin: {listen: \"" + taken.Addr().String() + "\"}", "admin listener: cannot listen on " + taken.Addr().String() + ": bind: address already in use; --admin changes the address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -246,5 +258,16 @@ func TestNewProcessRefuses(t *testing.T) {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
 		})
+	}
+}
+
+// TestAdminFlagThatIsNoAddress: it is the command line that is wrong, and no listener.
+func TestAdminFlagThatIsNoAddress(t *testing.T) {
+	t.Parallel()
+	for _, addr := range []string{"bogus", "127.0.0.1", "::1", "127.0.0.1:99999", "127.0.0.1:no-such-service"} {
+		_, err := service.NewProcess(service.Options{Admin: addr}, io.Discard)
+		if _, ok := errors.AsType[*service.UsageError](err); !ok || !strings.Contains(err.Error(), "--admin") {
+			t.Errorf("%s: error %v, want a usage error that names --admin", addr, err)
+		}
 	}
 }

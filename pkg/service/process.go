@@ -56,8 +56,14 @@ type Process struct {
 	Grace   time.Duration // for each part to stop; 15 seconds if not changed
 }
 
-// NewProcess reads the configuration, logs to logs as the section log says, and binds the admin listener.
+// NewProcess reads the configuration, logs to logs as the section log says, and binds the admin listener. An address
+// in o that is none is a *UsageError.
 func NewProcess(o Options, logs io.Writer) (*Process, error) {
+	if o.Admin != "" {
+		if err := checkAddr(o.Admin); err != nil {
+			return nil, &UsageError{Err: fmt.Errorf("--admin %q: %w", o.Admin, err)}
+		}
+	}
 	file := config.Empty()
 	if o.Config != "" {
 		var err error

@@ -18,7 +18,8 @@ type Store interface {
 	// overwrite, is now stored durably. An ended call overwrites a progress; the first ended call stays. The errors are
 	// those of package retry: Never for a call that the engine refuses, Outage where the engine is down, and a plain
 	// error where another attempt may succeed. What no engine can hold (NUL, half a surrogate pair, bytes that are not
-	// UTF-8) is replaced, which the stored call's warnings say.
+	// UTF-8) is replaced everywhere but in the call's id, and a JSON number that this engine cannot hold becomes a
+	// string; the stored call's warnings say so.
 	Save(ctx context.Context, calls []*call.Call) []error
 	// List returns the calls that f chooses, newest received first.
 	List(ctx context.Context, f Filter) ([]*call.Call, error)
@@ -51,6 +52,18 @@ func Open(ctx context.Context, dsn string) (Store, error) {
 		return opened(sqlite.Open(ctx, path))
 	default:
 		return nil, errDSN
+	}
+}
+
+// CheckDSN says what is wrong with dsn as far as that can be told without connecting. No error holds the DSN's password.
+func CheckDSN(dsn string) error {
+	switch engine, path := parse(dsn); engine {
+	case enginePostgres:
+		return postgres.CheckDSN(dsn)
+	case engineSQLite:
+		return sqlite.CheckPath(path)
+	default:
+		return errDSN
 	}
 }
 

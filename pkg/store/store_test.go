@@ -25,3 +25,32 @@ func TestDSN(t *testing.T) {
 		}
 	}
 }
+
+// TestDSNThatWasCheckedTooLate: what is wrong with a DSN is known before a connection is tried.
+func TestDSNThatWasCheckedTooLate(t *testing.T) {
+	t.Parallel()
+	for dsn, want := range map[string]string{ // "": nothing is wrong
+		"postgres://u:hunter2@h.invalid/d":             "",
+		"postgresql://u:hunter2@h.invalid:5432/d":      "",
+		"sqlite:no/such/folder/onhook.db":              "",
+		"":                                             "postgres://",
+		"hunter2":                                      "postgres://",
+		"mysql://u:hunter2@h/d":                        "postgres://",
+		"postgres:u:hunter2@h/d":                       "postgres://",
+		"postgres://u:hunter2%zz@h/d":                  "not a URL",
+		"postgres://u:hunter2/x@h:5432/d":              "not a URL",
+		"postgres://u:hunter2@h:port/d":                "not a URL",
+		"postgres://u:hunter2@h/d?sslmode=maybe":       "sslmode",
+		"postgres://h/d?password=hunter2&sslmode=nope": "sslmode",
+		"sqlite:":                     "needs a file",
+		"sqlite::memory:?key=hunter2": "needs a file",
+	} {
+		err := store.CheckDSN(dsn)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", dsn, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the error holds the password: %v", err)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/onhook/onhook/pkg/call"
+	"github.com/onhook/onhook/pkg/config"
 	"github.com/onhook/onhook/pkg/service"
 )
 
@@ -23,12 +24,15 @@ type callsListCmd struct {
 	Source string `help:"Of this source only."`
 	Status string `help:"With this status only, such as completed."`
 	Phone  string `help:"With this customer only, as +521234567890."`
-	Since  string `help:"Received since then: a duration such as 24h, or an RFC 3339 time." placeholder:"WHEN"`
+	Since  string `help:"Received since then: a duration such as 24h or 14d, or an RFC 3339 time." placeholder:"WHEN"`
 	Limit  int    `help:"At most so many." default:"100"`
 }
 
 // Run lists calls.
 func (c *callsListCmd) Run(ctx context.Context, t terminal) error {
+	if c.Limit < 1 || c.Limit > maxRows {
+		return &service.UsageError{Err: fmt.Errorf("--limit %d: want a number from 1 to %d", c.Limit, maxRows)}
+	}
 	q := url.Values{"limit": {strconv.Itoa(c.Limit)}}
 	for name, v := range map[string]string{"source": c.Source, "status": c.Status, "phone": c.Phone} {
 		if v != "" {
@@ -107,12 +111,12 @@ func (c *callsShowCmd) Run(ctx context.Context, t terminal) error {
 
 // moment reads a time, or how long before now it was.
 func moment(s string, now time.Time) (time.Time, error) {
-	if d, err := time.ParseDuration(s); err == nil {
+	if d, err := config.ParseDuration(s); err == nil {
 		return now.Add(-d), nil
 	}
 	at, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return at, &service.UsageError{Err: fmt.Errorf("--since %q is neither a duration such as 24h nor a time such as 2026-01-31T15:04:05Z", s)}
+		return at, &service.UsageError{Err: fmt.Errorf("--since %q is neither a duration such as 24h or 14d nor a time such as 2026-01-31T15:04:05Z", s)}
 	}
 	return at, nil
 }

@@ -47,7 +47,7 @@ func TestExitStatus(t *testing.T) {
 		{"check --config " + bad, 1, `unknown key "provder"`},
 		{"check --config " + good, 0, "1 sources (a)"},
 		{"check --config /nonexistent", 1, "/nonexistent"},
-		{"run --config " + bad, 2, `did you mean "provider"?`},
+		{"run --admin 127.0.0.1:0 --config " + bad, 2, `did you mean "provider"?`},
 		{"run --listen 0.0.0.0:0 --admin 127.0.0.1:0", 2, "ONHOOK_DEV_SECRET"},
 		{"run --listen nonsense --admin 127.0.0.1:0", 2, "HOST:PORT"},
 		{"run --admin bogus", 2, "--admin"},

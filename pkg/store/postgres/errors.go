@@ -69,6 +69,12 @@ func kindOf(code string) retry.Kind {
 	return retry.Again // among them 40001 serialization_failure, 40P01 deadlock_detected, 55P03 lock_not_available
 }
 
+// outOfRange reports whether err is numeric_value_out_of_range.
+func outOfRange(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "22003"
+}
+
 // unreachable reports whether err, which is not the server's, says that there was no answer from it.
 func unreachable(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {

@@ -52,6 +52,12 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	return s, nil
 }
 
+// CheckDSN says what is wrong with dsn, without connecting and without quoting it.
+func CheckDSN(dsn string) error {
+	_, err := parse(dsn)
+	return err
+}
+
 // parse reads the DSN. Its errors do not quote it: it holds a password, and a DSN that cannot be parsed cannot be redacted.
 func parse(dsn string) (*pgxpool.Config, error) {
 	u, err := url.Parse(dsn)

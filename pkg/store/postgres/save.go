@@ -18,7 +18,8 @@ const (
 )
 
 // Save stores calls with one statement per 500 calls or 16 MiB. Calls that PostgreSQL refuses are found by halving and
-// get retry.Never; the others are stored.
+// get retry.Never; the others are stored. Of one that is refused for a number that is too large, the number is stored as
+// a string.
 func (s *Store) Save(ctx context.Context, calls []*call.Call) []error {
 	batch := row.NewBatch(calls, keyLimit)
 	errs := make([]error, len(batch.Rows))
@@ -50,6 +51,9 @@ func statementEnd(rows []row.Row, lo int) int {
 // save stores rows and sets their errors. Its own error says that the database is down: what is left would fare no better.
 func (s *Store) save(ctx context.Context, rows []row.Row, errs []error) error {
 	err := s.exec(ctx, rows)
+	if len(rows) == 1 && outOfRange(err) {
+		err = s.saveQuoted(ctx, rows[0], err)
+	}
 	if err == nil {
 		return nil
 	}
@@ -69,6 +73,16 @@ func (s *Store) save(ctx context.Context, rows []row.Row, errs []error) error {
 		fill(errs, err)
 		return nil
 	}
+}
+
+// saveQuoted stores a row that was refused for a number that jsonb cannot hold, with the number as a string. Where
+// there is none, refusal stands.
+func (s *Store) saveQuoted(ctx context.Context, r row.Row, refusal error) error {
+	quoted, ok, err := r.QuoteNumbers(beyondNumeric)
+	if err != nil || !ok {
+		return refusal
+	}
+	return s.exec(ctx, []row.Row{quoted})
 }
 
 func fill(errs []error, err error) {

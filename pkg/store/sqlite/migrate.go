@@ -22,7 +22,7 @@ func migrations() fs.FS { return migration.Sub(files) }
 // Migrate brings the schema to the version of this program, and makes the file and its folder if they are missing;
 // calls are personal data, so only the owner may read them.
 func Migrate(ctx context.Context, path string) (from, to int64, err error) {
-	if err := checkPath(path); err != nil {
+	if err := CheckPath(path); err != nil {
 		return 0, 0, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

@@ -34,7 +34,7 @@ type Store struct {
 
 // Open opens the file at path, whose schema must be at least at the version of this program.
 func Open(ctx context.Context, path string) (_ *Store, err error) {
-	if err := checkPath(path); err != nil {
+	if err := CheckPath(path); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -61,7 +61,8 @@ func Open(ctx context.Context, path string) (_ *Store, err error) {
 	return s, nil
 }
 
-func checkPath(path string) error {
+// CheckPath says what is wrong with path, without looking for the file.
+func CheckPath(path string) error {
 	if path == "" || strings.HasPrefix(path, ":memory:") {
 		return errors.New("SQLite needs a file: write sqlite:data/onhook.db")
 	}

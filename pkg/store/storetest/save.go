@@ -2,8 +2,11 @@ package storetest
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -122,19 +125,18 @@ func unstorable(t *testing.T, s store.Store) {
 	for _, test := range []struct {
 		name      string
 		id, value string // value is JSON
-		wantID    string
 		wantValue string
 		warnings  []string
 	}{
-		{"emoji", "😀 ü %* . > /", `"\ud83d\ude00 \\u0000 \\ud800"`, "😀 ü %* . > /", `"😀 \\u0000 \\ud800"`, nil},
-		{"nul", "a\x00b", `"x\u0000y\\\u0000"`, "a␀b", `"x␀y\\␀"`, []string{"nul_replaced"}},
-		{"nul only in a value", "value", `{"k\u0000":["\u0000"]}`, "value", `{"k␀":["␀"]}`, []string{"nul_replaced"}},
-		{"nul only in the id", "\x00", `1`, "␀", `1`, []string{"nul_replaced"}},
-		{"surrogates", "s", `"\ud800 \uDC00\ud800\ud83d\ude00\udfff"`, "s", `"� ��😀�"`, []string{"surrogate_replaced"}},
-		{"not UTF-8", "u\xff", "\"\xfe\"", "u�", `"�"`, []string{"invalid_utf8_replaced"}},
-		{"all", "all\x00", "\"\xfe\\u0000\\ud800\"", "all␀", `"�␀�"`, []string{"nul_replaced", "surrogate_replaced", "invalid_utf8_replaced"}},
+		{"emoji", "😀 ü %* . > /", `"\ud83d\ude00 \\u0000 \\ud800"`, `"😀 \\u0000 \\ud800"`, nil},
+		{"nul", "a\x00b", `"x\u0000y\\\u0000"`, `"x␀y\\␀"`, []string{"nul_replaced"}},
+		{"nul only in a value", "value", `{"k\u0000":["\u0000"]}`, `{"k␀":["␀"]}`, []string{"nul_replaced"}},
+		{"nul only in the id", "\x00", `1`, `1`, []string{"nul_replaced"}},
+		{"surrogates", "s", `"\ud800 \uDC00\ud800\ud83d\ude00\udfff"`, `"� ��😀�"`, []string{"surrogate_replaced"}},
+		{"not UTF-8", "u\xff", "\"\xfe\"", `"�"`, []string{"invalid_utf8_replaced"}},
+		{"all", "all\x00", "\"\xfe\\u0000\\ud800\"", `"�␀�"`, []string{"nul_replaced", "surrogate_replaced", "invalid_utf8_replaced"}},
 	} {
-		c, want := Minimal(test.id), Minimal(test.wantID)
+		c, want := Minimal(test.id), Minimal(test.id)
 		c.Extracted, want.Extracted = object(test.value), object(test.wantValue)
 		c.Extensions, want.Extensions = object(test.value), object(test.wantValue)
 		c.Warnings = []string{"first"}
@@ -155,6 +157,64 @@ func unstorable(t *testing.T, s store.Store) {
 
 func object(value string) map[string]json.RawMessage {
 	return map[string]json.RawMessage{"v": json.RawMessage(value)}
+}
+
+// idsThatBecameOneRow: where what an engine cannot hold is replaced, an id can become one that another call has.
+func idsThatBecameOneRow(t *testing.T, s store.Store) {
+	kept := sha256.Sum256([]byte("nul\x00x"))
+	var calls []*call.Call
+	for _, id := range []string{
+		"nul\x00x", "nul\u2400x", "\x00", "\u2400", "\xff", "\xfe", "\xff\xfe", "\uFFFD",
+		strings.Repeat("long", 1000) + "\x00", strings.Repeat("long", 1000) + "\u2400",
+		"nul\u2400x…" + hex.EncodeToString(kept[:]), // as the first is kept
+	} {
+		calls = append(calls, Minimal(id))
+	}
+	for range 2 { // again is the same calls
+		save(t, s, calls...)
+		if got := list(t, s, store.Filter{}); len(got) != len(calls) {
+			t.Fatalf("calls %.20q stored, want %d", got, len(calls))
+		}
+	}
+	for _, want := range calls {
+		got := get(t, s, want)
+		got.Warnings = nil
+		if d := diff(want, got); d != "" {
+			t.Errorf("%.80q (-want +got):\n%s", want.CallID, d)
+		}
+		if got := list(t, s, store.Filter{}); !slices.Contains(got, want.CallID) {
+			t.Errorf("%.80q is not listed by its id", want.CallID)
+		}
+	}
+}
+
+// numberNoEngineHolds: JSON bounds no number, and one that is beyond an engine costs neither its call nor another.
+func numberNoEngineHolds(t *testing.T, s store.Store) {
+	numbers := []string{"1e999999999", "-1E+200000", "1e-99999999999999999999", "0e-20000", strings.Repeat("7", 140_000)}
+	calls := []*call.Call{Full("before")}
+	for i, n := range numbers {
+		c := Full(fmt.Sprint("call-", i))
+		c.Extensions["n"] = json.RawMessage(`{"deep":["\"1e999999999\\",` + n + `,1.0],"1e999999999":-0.50}`)
+		c.Actions[0].Params = json.RawMessage(n)
+		calls = append(calls, c)
+	}
+	calls = append(calls, Full("after"))
+	save(t, s, calls...)
+	for i, c := range calls {
+		got := get(t, s, c)
+		want := *c
+		if slices.Contains(got.Warnings, "number_quoted") {
+			n := numbers[i-1]
+			want.Warnings = append(slices.Clone(c.Warnings), "number_quoted")
+			want.Extensions = maps.Clone(c.Extensions)
+			want.Extensions["n"] = json.RawMessage(strings.Replace(string(c.Extensions["n"]), ","+n+",", `,"`+n+`",`, 1))
+			want.Actions = slices.Clone(c.Actions)
+			want.Actions[0].Params = json.RawMessage(`"` + n + `"`)
+		}
+		if d := diff(&want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%.2000s", c.CallID, d)
+		}
+	}
 }
 
 // longTexts: an index may hold no text of any length, yet ids that differ in their last byte are two.

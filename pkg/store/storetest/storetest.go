@@ -25,6 +25,8 @@ func Exercise(t *testing.T, open func(t *testing.T) store.Store) {
 		{"DuplicatesInBatch", duplicatesInBatch},
 		{"LargeBatch", largeBatch},
 		{"Unstorable", unstorable},
+		{"IDsThatBecameOneRow", idsThatBecameOneRow},
+		{"NumberNoEngineHolds", numberNoEngineHolds},
 		{"LongTexts", longTexts},
 		{"Refused", refused},
 		{"RefusedWinner", refusedWinner},

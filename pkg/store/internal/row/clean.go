@@ -7,8 +7,7 @@ import (
 )
 
 // found is what had to be replaced in a call because an engine cannot hold it. The same is replaced for every engine,
-// so that a call reads the same wherever it is stored. Replaced and not removed: without their NULs two call ids could
-// become one.
+// so that a call reads the same wherever it is stored. The call's id alone is kept as it was; see idKey.
 type found uint8
 
 const (

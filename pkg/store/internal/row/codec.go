@@ -2,14 +2,11 @@ package row
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
@@ -51,10 +48,14 @@ func (e *encoder) row(c *call.Call) (Row, error) {
 	}
 
 	rec := record{Call: c}
-	if id := r.Text[callID]; len(id) > e.keyLimit {
-		rec.CallID = id
+	if r.Text[callID] = idKey(c.CallID, e.keyLimit); r.Text[callID] != c.CallID {
+		if _, f := cleanText(c.CallID); f == 0 {
+			rec.CallID = c.CallID
+		} else {
+			rec.CallIDBase64 = []byte(c.CallID)
+		}
 	}
-	for _, i := range [...]int{callID, customerPhone, customerPhoneRaw} {
+	for _, i := range [...]int{customerPhone, customerPhoneRaw} {
 		r.Text[i] = abridge(r.Text[i], e.keyLimit)
 	}
 
@@ -119,20 +120,6 @@ func (e *encoder) append(v any) (found, error) {
 	return f, nil
 }
 
-// abridge is s, or where s has more than limit bytes, its beginning and its SHA-256: an index holds no text of any
-// length.
-func abridge(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	sum := sha256.Sum256([]byte(s))
-	cut := limit - len("…") - hex.EncodedLen(len(sum))
-	for !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + "…" + hex.EncodeToString(sum[:])
-}
-
 // Read makes a call of one result of a query that Select or SelectOne wrote. T is the engine's time.
 func Read[T any](scan func(...any) error, moment func(T) (time.Time, error)) (*call.Call, error) {
 	c := &call.Call{Schema: call.Schema}
@@ -168,10 +155,18 @@ func Read[T any](scan func(...any) error, moment func(T) (time.Time, error)) (*c
 }
 
 func decode(c *call.Call, columns [len(parts)][]byte) error {
-	for i, into := range [len(parts)]any{&c.Transcript, &c.Analysis, &c.Extracted, &c.Extensions, c} {
+	rest := struct {
+		*call.Call
+		CallIDBase64 []byte `json:"call_id_base64"`
+	}{Call: c}
+	for i, into := range [len(parts)]any{&c.Transcript, &c.Analysis, &c.Extracted, &c.Extensions, &rest} {
 		if err := json.Unmarshal(columns[i], into); err != nil {
 			return fmt.Errorf("column %s of a stored call does not hold what onhook writes there", parts[i])
 		}
+	}
+	if len(rest.CallIDBase64) > 0 {
+		c.CallID = string(rest.CallIDBase64)
+		c.Key = call.Key(c.Provider, c.Source, c.CallID) // its column holds the id as it was cleaned
 	}
 	return nil
 }

@@ -100,7 +100,9 @@ type omitted *struct{}
 // record is the rest of a call: what no other column holds.
 type record struct {
 	*call.Call
-	CallID string `json:"call_id,omitempty"` // only where the column holds an abridged one
+	CallID string `json:"call_id,omitempty"` // only where the column holds another, see idKey
+	// CallIDBase64 is in place of CallID where no engine holds the id as it is.
+	CallIDBase64 []byte `json:"call_id_base64,omitempty"`
 
 	Provider         omitted `json:"provider,omitempty"`
 	Source           omitted `json:"source,omitempty"`

@@ -68,7 +68,7 @@ func (d Dialect) Select(f Filter) (query string, args []any) {
 func (d Dialect) SelectOne(source, callID string) (query string, args []any) {
 	return fmt.Sprintf("SELECT %s FROM calls WHERE source = %s AND call_id = %s ORDER BY %s DESC LIMIT 1",
 			selected(), d.Placeholder(1), d.Placeholder(2), seen),
-		[]any{text(source), abridge(text(callID), d.KeyLimit)}
+		[]any{text(source), idKey(callID, d.KeyLimit)}
 }
 
 // text is s as the table holds it.

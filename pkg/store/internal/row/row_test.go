@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/onhook/onhook/pkg/call"
 )
@@ -56,23 +55,6 @@ func TestRecordHoldsTheRest(t *testing.T) {
 		if !fields[name] {
 			t.Errorf("column %s is no field of the call", name)
 		}
-	}
-}
-
-func TestAbridge(t *testing.T) {
-	t.Parallel()
-	const limit = 100
-	for _, s := range []string{strings.Repeat("x", limit+1), strings.Repeat("😀", 50), "x" + strings.Repeat("😀", 50), "xy" + strings.Repeat("é", 200)} {
-		got := abridge(s, limit)
-		if len(got) > limit || len(got) < limit-3 || !utf8.ValidString(got) {
-			t.Errorf("%q has %d bytes, want up to %d", got, len(got), limit)
-		}
-		if abridge(s+"x", limit) == got {
-			t.Errorf("%q stands for two texts", got)
-		}
-	}
-	if s := strings.Repeat("x", limit); abridge(s, limit) != s {
-		t.Error("a text of just the limit was abridged")
 	}
 }
 

@@ -2,7 +2,7 @@
 CREATE TABLE calls (
 	provider             text NOT NULL,
 	source               text NOT NULL,
-	call_id              text NOT NULL, -- beyond 1024 bytes: its beginning and its SHA-256, the whole id is in record
+	call_id              text NOT NULL, -- beyond 1024 bytes, or cleaned: its beginning and its SHA-256, the whole id is in record
 	event                text NOT NULL CHECK (event IN ('ended', 'progress')),
 	key                  text NOT NULL,
 	status               text NOT NULL,

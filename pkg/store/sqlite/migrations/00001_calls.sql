@@ -3,7 +3,7 @@
 CREATE TABLE calls (
 	provider             TEXT NOT NULL,
 	source               TEXT NOT NULL,
-	call_id              TEXT NOT NULL,
+	call_id              TEXT NOT NULL, -- cleaned: with its SHA-256, the whole id is in record
 	event                TEXT NOT NULL CHECK (event IN ('ended', 'progress')),
 	key                  TEXT NOT NULL,
 	status               TEXT NOT NULL,
