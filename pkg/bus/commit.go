@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"strconv"
 	"sync"
 
@@ -94,13 +96,14 @@ func (c *committer) next() []*waiting {
 			group, size = append(group, w), grown
 		}
 	}
+	clear(c.waiting[:taken]) // or the bodies would live as long as the slice does
 	c.waiting = c.waiting[taken:]
 	c.busy = len(group) > 0
 	return group
 }
 
-// message is the group as one message, and its id: a group that is tried again is another group with another id, and
-// the calls of deliveries that were stored twice are refused as duplicates.
+// message is the group as one message, and its id. The id is that of all the deliveries together: a delivery that is
+// tried again in other company must not pass for the group that was stored before, or the company would be lost.
 func (c *committer) message(group []*waiting) (*nats.Msg, string) {
 	first := group[0].d
 	if len(group) == 1 {
@@ -110,7 +113,9 @@ func (c *committer) message(group []*waiting) (*nats.Msg, string) {
 		return m, first.ID
 	}
 	m := nats.NewMsg(c.prefix + envelopeSubject(len(group)))
+	ids := sha256.New()
 	for _, w := range group {
+		_, _ = ids.Write([]byte(w.d.ID + "\n")) // a hash takes everything
 		if w.record == nil {
 			m.Data = appendRecord(m.Data, w.d)
 		} else {
@@ -125,5 +130,5 @@ func (c *committer) message(group []*waiting) (*nats.Msg, string) {
 		headerEnvelope:    {envelopeVersion},
 		headerDeliveries:  {strconv.Itoa(len(group))},
 	}
-	return m, first.ID + "+" + strconv.Itoa(len(group))
+	return m, hex.EncodeToString(ids.Sum(nil))
 }

@@ -119,3 +119,23 @@ func TestTheEnvelopeIsAsDocumented(t *testing.T) {
 		t.Errorf("the marker % X is not documented", marker)
 	}
 }
+
+// A PubAck was lost, and the first delivery goes out again in a group as large, but with others: under the same id the
+// server would take it for the group that it has, and answer for deliveries that it never saw.
+func TestAGroupThatIsTriedAgainInOtherCompanyHasAnotherID(t *testing.T) {
+	t.Parallel()
+	var c committer
+	group := func(ids ...int) []*waiting {
+		var g []*waiting
+		for _, i := range ids {
+			g = append(g, &waiting{d: record(i, "{}")})
+		}
+		return g
+	}
+	_, first := c.message(group(1, 2, 3))
+	_, again := c.message(group(1, 2, 3))
+	_, other := c.message(group(1, 4, 5))
+	if first != again || first == other {
+		t.Errorf("%s, again %s, with others %s", first, again, other)
+	}
+}
