@@ -1,10 +1,12 @@
 package bus_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/bus/bustest"
@@ -143,4 +145,62 @@ func TestAnEnvelopeIsSettledDeliveryByDelivery(t *testing.T) {
 		s, err := b.Status(t.Context(), bus.Decoder)
 		return err == nil && s.Pending == want
 	})
+}
+
+// Restarts of the broker lose PubAcks, and groups are made anew: what was acknowledged must be there all the same.
+func TestEveryAcknowledgedDeliveryIsThereAfterRestartsUnderLoad(t *testing.T) {
+	t.Parallel()
+	srv := bustest.StartServer(t)
+	b := srv.Connect(t)
+	stop := make(chan struct{})
+	var mu sync.Mutex
+	acked := map[string]bool{}
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				d := newDelivery("{}")
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				err := b.PublishDelivery(ctx, d)
+				cancel()
+				if err == nil {
+					mu.Lock()
+					acked[d.ID] = true
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	reached := func(n int) func() bool {
+		return func() bool { mu.Lock(); defer mu.Unlock(); return len(acked) > n }
+	}
+	for range 4 {
+		mu.Lock()
+		n := len(acked)
+		mu.Unlock()
+		waitFor(t, reached(n+1000))
+		srv.Stop()
+		srv.Start(t)
+	}
+	close(stop)
+	wg.Wait()
+	streams, err := b.Streams(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range fetch(t, b, bus.Decoder, false, int(streams[0].Messages)) {
+		d, err := m.Delivery()
+		if err != nil {
+			t.Fatal(err)
+		}
+		delete(acked, d.ID)
+	}
+	if len(acked) > 0 {
+		t.Errorf("%d deliveries were acknowledged and are not there", len(acked))
+	}
 }
