@@ -61,7 +61,7 @@ func TestPublishingCallsWhileDisconnectedIsAnOutage(t *testing.T) {
 func TestMoreCallsThanTheConnectionHasInFlight(t *testing.T) {
 	t.Parallel()
 	b := bustest.Start(t)
-	cs := make([]*call.Call, 10_000)
+	cs := make([]*call.Call, 5_000)
 	for i := range cs {
 		cs[i] = newCall(fmt.Sprint(i), call.Ended)
 	}

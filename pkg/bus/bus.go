@@ -127,7 +127,7 @@ func Connect(ctx context.Context, cfg Config, name string, log *zap.Logger) (*Bu
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to NATS; check nats.url and that the server runs: %w", err)
 	}
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(maxInFlight), jetstream.WithPublishAsyncTimeout(10*time.Second))
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(maxInFlight), jetstream.WithPublishAsyncTimeout(20*time.Second))
 	if err != nil {
 		nc.Close()
 		return nil, err
