@@ -63,8 +63,8 @@ func callsBecomeRowsOnce(t *testing.T, f *fixture, dsn string) {
 	f.waitSettled()
 	wantIDs(t, s, ids)
 	f.untroubled()
-	if n, sum := f.seconds(); n != uint64(len(ids)) || sum <= 0 {
-		t.Errorf("onhook_call_to_sink_seconds has %d observations of %v s, want %d", n, sum, len(ids))
+	if n, sum := f.seconds(); n < uint64(len(ids)) || sum <= 0 { // with an ack wait of a second some may come twice
+		t.Errorf("onhook_call_to_sink_seconds has %d observations of %v s, want %d or more", n, sum, len(ids))
 	}
 }
 
