@@ -57,7 +57,7 @@ func Main(name string, run func(ctx context.Context) error) {
 
 // report prints err and returns the exit status.
 func report(name string, stderr io.Writer, err error) int {
-	if err == nil || errors.Is(err, flag.ErrHelp) {
+	if err == nil || errors.Is(err, flag.ErrHelp) || errors.Is(err, errReady) {
 		return exitOK
 	}
 	for line := range strings.Lines(err.Error()) { // joined errors have a line each

@@ -20,9 +20,10 @@ const defaultGrace = 15 * time.Second
 type Options struct {
 	Config string // path of the configuration file; empty runs without one
 	Admin  string // address of the admin listener; empty takes the section admin
+	Ready  bool   // only ask the process that runs with these options whether it is ready
 }
 
-// ParseOptions reads --config and --admin, and the flags that define, which may be nil, adds.
+// ParseOptions reads --config, --admin and --ready, and the flags that define, which may be nil, adds.
 // Its errors are flag.ErrHelp, after it wrote the help to output, and *UsageError.
 func ParseOptions(name string, args []string, output io.Writer, define func(*flag.FlagSet)) (Options, error) {
 	var o Options
@@ -30,6 +31,7 @@ func ParseOptions(name string, args []string, output io.Writer, define func(*fla
 	flags.SetOutput(io.Discard) // Main prints the error; the help is printed below
 	flags.StringVar(&o.Config, "config", "", "read this `file`, such as onhook.yaml")
 	flags.StringVar(&o.Admin, "admin", "", "serve health and metrics on this `address`, whatever the file says")
+	flags.BoolVar(&o.Ready, "ready", false, "start nothing; ask the process that runs with this configuration whether it is ready, and exit with 0 or 1")
 	if define != nil {
 		define(flags)
 	}
@@ -57,7 +59,8 @@ type Process struct {
 }
 
 // NewProcess reads the configuration, logs to logs as the section log says, and binds the admin listener. An address
-// in o that is none is a *UsageError.
+// in o that is none is a *UsageError. With Options.Ready it asks that listener in place of binding it, and what it
+// returns ends the process: Main gives status 0 for a process that is ready, and else says why it is not.
 func NewProcess(o Options, logs io.Writer) (*Process, error) {
 	if o.Admin != "" {
 		if err := checkAddr(o.Admin); err != nil {
@@ -81,6 +84,9 @@ func NewProcess(o Options, logs io.Writer) (*Process, error) {
 	}
 	if o.Admin != "" {
 		admin.Listen = o.Admin
+	}
+	if o.Ready {
+		return nil, probe(context.Background(), admin.Listen)
 	}
 	p := &Process{Config: file, Log: log, Metrics: prometheus.NewRegistry(), Grace: defaultGrace}
 	if p.Admin, err = NewAdmin(admin.Listen, p.Metrics, log.Named("admin")); err != nil {
