@@ -6,6 +6,9 @@ import (
 	"errors"
 	"os"
 	"time"
+	_ "time/tzdata" // an image from scratch has none
+
+	_ "golang.org/x/crypto/x509roots/fallback" // where the system has no root certificates: an image from scratch
 
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/provider"

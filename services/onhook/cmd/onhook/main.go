@@ -4,6 +4,9 @@ package main
 import (
 	"context"
 	"os"
+	_ "time/tzdata" // an image from scratch has none
+
+	_ "golang.org/x/crypto/x509roots/fallback" // where the system has no root certificates: an image from scratch
 
 	"github.com/onhook/onhook/pkg/service"
 	"github.com/onhook/onhook/services/onhook"
