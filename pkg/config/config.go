@@ -17,7 +17,7 @@ import (
 )
 
 // sections are the top-level keys of the file. A process reads only those that it needs, but no other may be there.
-var sections = []string{"admin", "decoder", "ingress", "log", "nats", "sources", "storage"}
+var sections = []string{"admin", "decoder", "ingress", "log", "nats", "ops", "sources", "storage"}
 
 // File is a parsed configuration file. Its values are decoded, and its variables looked up, when a section is read:
 // a process needs no variable of a section that it does not read.

@@ -22,7 +22,8 @@ import (
 // maxRows bounds what one answer of the API lists.
 const maxRows = 100_000
 
-// api is the operator's API, which the commands use. It is served on the admin listener only.
+// api is the operator's API, which the commands use: on the admin listener of `onhook run`, and behind a token of
+// `onhook ops`.
 type api struct {
 	bus *bus.Bus
 	db  store.Store
@@ -67,7 +68,7 @@ func notFound(err error) error {
 }
 
 func (a *api) answer(w http.ResponseWriter, r *http.Request, handle func(r *http.Request) (any, error)) {
-	status, kind := http.StatusOK, "application/json"
+	status := http.StatusOK
 	v, err := handle(r)
 	if err != nil {
 		e, ok := errors.AsType[*apiError](err)
@@ -75,16 +76,27 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, handle func(r *http
 			a.log.Error("request failed", zap.String("path", r.URL.Path), zap.Error(err))
 			e = &apiError{http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable, err.Error()}
 		}
-		v, status, kind = e, e.Status, "application/problem+json"
+		v, status = e, e.Status
+	}
+	if err := writeAnswer(w, status, v); err != nil {
+		a.log.Error("cannot write an answer", zap.String("path", r.URL.Path), zap.Error(err))
+	}
+}
+
+// writeAnswer writes v as JSON. An *apiError is a problem (RFC 9457).
+func writeAnswer(w http.ResponseWriter, status int, v any) error {
+	kind := "application/json"
+	if _, problem := v.(*apiError); problem {
+		kind = "application/problem+json"
 	}
 	body, err := json.Marshal(v)
 	if err != nil {
-		a.log.Error("cannot write an answer", zap.String("path", r.URL.Path), zap.Error(err))
 		status = http.StatusInternalServerError
 	}
 	w.Header().Set("Content-Type", kind)
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that is gone needs no answer
+	return err
 }
 
 func (a *api) listCalls(r *http.Request) (any, error) {

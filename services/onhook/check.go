@@ -53,8 +53,8 @@ func checkFile(path string) (settings, error) {
 		return settings{}, err
 	}
 	s, err := loadSettings(f)
-	logging, admin := service.DefaultLogConfig(), service.DefaultAdminConfig()
-	err = errors.Join(err, f.Section("log", &logging), f.Section("admin", &admin))
+	logging, admin, operators := service.DefaultLogConfig(), service.DefaultAdminConfig(), defaultOpsConfig()
+	err = errors.Join(err, f.Section("log", &logging), f.Section("admin", &admin), f.Section("ops", &operators))
 	if err == nil && len(s.sources) == 0 {
 		err = fmt.Errorf("%s: no sources; without one there is nobody to take webhooks from", path)
 	}

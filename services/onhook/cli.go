@@ -16,6 +16,7 @@ import (
 // cli is the command line.
 type cli struct {
 	Run     runCmd     `cmd:"" help:"Run the whole pipeline in this process, with everything embedded that the configuration does not name."`
+	Ops     opsCmd     `cmd:"" help:"Serve the operator's API of services that run apart, to those who have a token."`
 	Send    sendCmd    `cmd:"" help:"Send signed sample webhooks, as a provider would."`
 	Decode  decodeCmd  `cmd:"" help:"Decode a provider's payload from a file and print the call."`
 	Calls   callsCmd   `cmd:"" help:"List or show stored calls."`

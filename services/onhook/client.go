@@ -12,14 +12,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onhook/onhook/pkg/config"
 	"github.com/onhook/onhook/pkg/service"
 )
 
 // client is how a command reaches the operator's API.
 type client struct {
-	Server string `help:"The admin address of the onhook to ask." default:"http://127.0.0.1:8081" env:"ONHOOK_SERVER" placeholder:"URL"`
-	JSON   bool   `help:"Print JSON." name:"json"`
+	Server string        `help:"The onhook to ask: the admin address of an onhook run, or the address of an onhook ops." default:"http://127.0.0.1:8081" env:"ONHOOK_SERVER" placeholder:"URL"`
+	Token  config.Secret `help:"The token that onhook ops asks for; better in the environment, as others can see a command line." env:"ONHOOK_TOKEN"`
+	JSON   bool          `help:"Print JSON." name:"json"`
 }
+
+const tokenEnv = "ONHOOK_TOKEN"
 
 func (c *client) get(ctx context.Context, path string, query url.Values, into any) error {
 	if len(query) > 0 {
@@ -48,12 +52,18 @@ func (c *client) do(ctx context.Context, method, path string, body []byte, into 
 		return &service.UsageError{Err: fmt.Errorf("--server is not a URL such as http://127.0.0.1:8081: %w", err)}
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if c.Token != "" {
+		if !bearer.MatchString(c.Token.Reveal()) {
+			return &service.UsageError{Err: fmt.Errorf("--token, or %s: %w", tokenEnv, errBearer)}
+		}
+		req.Header.Set("Authorization", "Bearer "+c.Token.Reveal())
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s took more than a minute to answer; what was asked for may have been done in part", base)
 	}
 	if err != nil {
-		return fmt.Errorf("no onhook answers at %s; start one with `onhook run`, or name its admin address with --server: %w", base, err)
+		return fmt.Errorf("no onhook answers at %s; start one with `onhook run`, or name with --server the admin address of one, or the address of an `onhook ops`: %w", base, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(resp.Body)
@@ -63,7 +73,7 @@ func (c *client) do(ctx context.Context, method, path string, body []byte, into 
 	if resp.StatusCode != http.StatusOK {
 		var e apiError
 		if err := json.Unmarshal(answer, &e); err != nil || e.Detail == "" {
-			return fmt.Errorf("%s answered %s: it is not an onhook admin address", base+path, resp.Status)
+			return fmt.Errorf("%s answered %s: it is not an onhook that takes commands", base+path, resp.Status)
 		}
 		return errors.New(e.Detail)
 	}

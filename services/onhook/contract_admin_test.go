@@ -38,6 +38,7 @@ func TestAdminAnswersAreAsDocumented(t *testing.T) {
 	proc.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
 	proc.Admin.Handle("/v1/", newAPI(b, db, zap.NewNop()))
 	serveUntilEnd(t, proc.Admin.Run)
+	operators := startOps(t, b, db, "t0ken")
 	saveExample(t, db)
 	buryThree(t, b)
 
@@ -71,6 +72,9 @@ func TestAdminAnswersAreAsDocumented(t *testing.T) {
 	for _, operation := range operations {
 		_, path, _ := strings.Cut(operation, " ")
 		do(http.StatusMisdirectedRequest, "example.com", operation, strings.ReplaceAll(path, "{seq}", "1"), "", "")
+	}
+	for _, operation := range p.operations(func(tag string) bool { return tag == "operator" }) {
+		p.answer(t, operation, ask(t, operators, operation, ""))
 	}
 	b.Close()
 	if err := db.Close(); err != nil {

@@ -142,7 +142,7 @@ func (p *paper) answer(t *testing.T, operation string, resp *http.Response) {
 	p.seen[key(operation, here[4])] = true
 	headers, _ := p.at(append(slices.Clone(here), "headers")...)
 	documented, _ := headers.(map[string]any)
-	for _, name := range []string{"Allow", "Retry-After"} {
+	for _, name := range []string{"Allow", "Retry-After", "WWW-Authenticate"} {
 		_, want := documented[name]
 		if got := resp.Header.Get(name); (got != "") != want {
 			t.Errorf("%s %d has the header %s: %q, documented: %v", operation, resp.StatusCode, name, got, want)

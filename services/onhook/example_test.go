@@ -46,6 +46,10 @@ func TestExampleIsRead(t *testing.T) {
 	if err := f.Section("admin", &admin); err != nil || admin != service.DefaultAdminConfig() {
 		t.Errorf("section admin is %+v: %v", admin, err)
 	}
+	var operators opsConfig
+	if err := f.Section("ops", &operators); err != nil || !reflect.DeepEqual(operators, defaultOpsConfig()) {
+		t.Errorf("section ops is %+v: %v", operators, err)
+	}
 }
 
 // TestExampleHasEveryKey holds the keys in the example and those of the config structs together.
@@ -75,7 +79,7 @@ func TestExampleHasEveryKey(t *testing.T) {
 	want := map[string][]string{}
 	for section, v := range map[string]any{
 		"admin": service.AdminConfig{}, "decoder": s.decoder, "ingress": s.ingress, "log": service.LogConfig{},
-		"nats": s.nats, "sources": provider.Source{}, "storage": s.storage,
+		"nats": s.nats, "ops": opsConfig{}, "sources": provider.Source{}, "storage": s.storage,
 	} {
 		want[section] = slices.Sorted(slices.Values(yamlKeys(reflect.TypeOf(v))))
 	}
