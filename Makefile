@@ -6,7 +6,12 @@ GOLANGCI_LINT := bin/golangci-lint-v2.15.0
 # The race detector needs a C compiler; without one the tests run without it.
 RACE := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
-.PHONY: run build test short bench fuzz lint modules clean
+# docker compose where it is, else docker-compose.
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+PROJECT ?= onhook
+export ONHOOK_TAG ?= dev
+
+.PHONY: run build test short bench fuzz lint modules images up down clean
 
 run: build ## the whole pipeline in one process, on 127.0.0.1:8080, its data in ./data
 	bin/onhook run
@@ -36,6 +41,22 @@ lint: modules $(GOLANGCI_LINT) ## formatting, vet, the rules of .golangci.yaml, 
 
 modules: ## each module by itself: what it imports is what its go.mod names
 	@for m in $(MODULES); do echo "module $$m" && (cd $$m && GOWORK=off go build ./... && GOWORK=off go mod tidy -diff) || exit 1; done
+
+images: ## an image for each service, onhook/<service>:$(ONHOOK_TAG), made from nothing but its binary
+	@for s in ingress decoder storage onhook; do echo "image onhook/$$s:$(ONHOOK_TAG)" && \
+		CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '-s -w' -o bin/images/$$s/ ./services/$$s/cmd/$$s && \
+		docker build -q --build-arg SERVICE=$$s -t onhook/$$s:$(ONHOOK_TAG) -f deploy/docker/Dockerfile bin/images/$$s || exit 1; done
+
+up: images ## all of deploy/compose.yaml, and wait until it is ready
+	deploy/secrets.sh
+	$(COMPOSE) -p $(PROJECT) -f deploy/compose.yaml up -d
+	@for i in $$(seq 120); do \
+		ready=$$(docker ps -q --filter label=com.docker.compose.project=$(PROJECT) --filter health=healthy | wc -l); \
+		[ $$ready -ge 8 ] && echo "ready" && exit 0; sleep 1; done; \
+	docker ps -a --filter label=com.docker.compose.project=$(PROJECT); echo "not ready after two minutes; the services say why: $(COMPOSE) -p $(PROJECT) -f deploy/compose.yaml logs"; exit 1
+
+down: ## stop it and keep its data; make down ARGS=--volumes deletes that too
+	$(COMPOSE) -p $(PROJECT) -f deploy/compose.yaml down $(ARGS)
 
 $(GOLANGCI_LINT):
 	GOBIN=$(CURDIR)/bin/install go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
