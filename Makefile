@@ -9,6 +9,7 @@ RACE := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 # docker compose where it is, else docker-compose.
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 PROJECT ?= onhook
+VERSION = $(shell git describe --always --dirty --abbrev=12 --tags 2>/dev/null)
 export ONHOOK_TAG ?= dev
 
 .PHONY: run build test short bench fuzz lint modules images up down clean
@@ -44,10 +45,10 @@ modules: ## each module by itself: what it imports is what its go.mod names
 
 images: ## an image for each service, onhook/<service>:$(ONHOOK_TAG), made from nothing but its binary
 	@for s in ingress decoder storage onhook; do echo "image onhook/$$s:$(ONHOOK_TAG)" && \
-		CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '-s -w' -o bin/images/$$s/ ./services/$$s/cmd/$$s && \
+		CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '-s -w -X github.com/onhook/onhook/pkg/service.version=$(VERSION)' -o bin/images/$$s/ ./services/$$s/cmd/$$s && \
 		docker build -q --build-arg SERVICE=$$s -t onhook/$$s:$(ONHOOK_TAG) -f deploy/docker/Dockerfile bin/images/$$s || exit 1; done
 
-up: images ## all of deploy/compose.yaml, and wait until it is ready
+up: build images ## all of deploy/compose.yaml, and wait until it is ready
 	deploy/secrets.sh
 	$(COMPOSE) -p $(PROJECT) -f deploy/compose.yaml up -d
 	@for i in $$(seq 120); do \
