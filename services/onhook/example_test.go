@@ -52,6 +52,32 @@ func TestExampleIsRead(t *testing.T) {
 	}
 }
 
+// TestComposeIsRead reads the file of deploy/compose.yaml, with secrets where its containers have them.
+func TestComposeIsRead(t *testing.T) {
+	t.Setenv("POSTGRES_PASSWORD", "p")
+	raw, err := os.ReadFile("../../deploy/compose/onhook.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := t.TempDir() + "/"
+	for _, name := range []string{"altur_secret", "cllr_token", "ops_token", "synthflow_secret"} {
+		if err := os.WriteFile(secrets+name, []byte("secret\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := secrets + "onhook.yaml"
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(raw), "/run/secrets/", secrets)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := checkFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.sources) != len(provider.All()) || s.nats.Replicas != 3 {
+		t.Errorf("%d sources, %d replicas", len(s.sources), s.nats.Replicas)
+	}
+}
+
 // TestExampleHasEveryKey holds the keys in the example and those of the config structs together.
 func TestExampleHasEveryKey(t *testing.T) {
 	t.Parallel()
