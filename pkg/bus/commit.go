@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -42,7 +43,7 @@ func (c *committer) commit(ctx context.Context, d *Delivery) error {
 	busy := c.busy
 	c.mu.Unlock()
 	if busy {
-		w.record = appendRecord(nil, d) // here, where there are many of us, and not in run, which is one
+		w.record = AppendRecord(nil, d) // here, where there are many of us, and not in run, which is one
 	}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, w)
@@ -102,33 +103,46 @@ func (c *committer) next() []*waiting {
 	return group
 }
 
-// message is the group as one message, and its id. The id is that of all the deliveries together: a delivery that is
-// tried again in other company must not pass for the group that was stored before, or the company would be lost.
+// message is the group as one message, and its id.
 func (c *committer) message(group []*waiting) (*nats.Msg, string) {
-	first := group[0].d
-	if len(group) == 1 {
-		m := nats.NewMsg(c.prefix + deliverySubject(first.Provider, first.Source))
-		m.Data = first.Body
-		m.Header = first.header()
-		return m, first.ID
+	if first := group[0].d; len(group) == 1 {
+		return c.plain(first), first.ID
 	}
-	m := nats.NewMsg(c.prefix + envelopeSubject(len(group)))
-	ids := sha256.New()
-	for _, w := range group {
-		_, _ = ids.Write([]byte(w.d.ID + "\n")) // a hash takes everything
+	var data []byte
+	ids := make([]string, len(group))
+	for i, w := range group {
+		ids[i] = w.d.ID
 		if w.record == nil {
-			m.Data = appendRecord(m.Data, w.d)
+			data = AppendRecord(data, w.d)
 		} else {
-			m.Data = append(m.Data, w.record...)
+			data = append(data, w.record...)
 		}
 	}
+	return c.envelope(data, ids)
+}
+
+// plain is a delivery that goes alone.
+func (c *committer) plain(d *Delivery) *nats.Msg {
+	m := nats.NewMsg(c.prefix + deliverySubject(d.Provider, d.Source))
+	m.Data = d.Body
+	m.Header = d.header()
+	return m
+}
+
+// envelope is the message around the records of several deliveries, and its id. The id is that of all the deliveries
+// together: a delivery that is tried again in other company must not pass for the group that was stored before, or the
+// company would be lost.
+func (c *committer) envelope(records []byte, ids []string) (*nats.Msg, string) {
+	m := nats.NewMsg(c.prefix + envelopeSubject(len(ids)))
+	m.Data = records
 	m.Header = nats.Header{
-		headerID:          {first.ID},
+		headerID:          {ids[0]},
 		headerSource:      {"/onhook"},
 		headerType:        {typeEnvelope},
 		headerSpecVersion: {specVersion},
 		headerEnvelope:    {envelopeVersion},
-		headerDeliveries:  {strconv.Itoa(len(group))},
+		headerDeliveries:  {strconv.Itoa(len(ids))},
 	}
-	return m, hex.EncodeToString(ids.Sum(nil))
+	sum := sha256.Sum256([]byte(strings.Join(ids, "\n") + "\n"))
+	return m, hex.EncodeToString(sum[:])
 }

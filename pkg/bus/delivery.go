@@ -49,6 +49,9 @@ const (
 // ErrFull says that a stream refuses messages because it is at its size limit.
 var ErrFull = errors.New("the stream is full")
 
+// ErrTooLarge says that the broker takes no message of this size.
+var ErrTooLarge = errors.New("the message is larger than the broker takes")
+
 // PublishDelivery returns nil once d is stored as the streams promise. It tries again, under the same message id, until
 // ctx ends: an election or a restart of the broker costs time, not deliveries.
 func (b *Bus) PublishDelivery(ctx context.Context, d *Delivery) error {
@@ -68,6 +71,32 @@ func (b *Bus) PublishDelivery(ctx context.Context, d *Delivery) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// PublishBacklog stores the first n of ds, in their order and as one message: as many as an envelope holds. It tries once.
+// Called again with the same ds, it does not store them twice within the stream's duplicate window.
+func (b *Bus) PublishBacklog(ctx context.Context, ds []*Delivery) (n int, err error) {
+	var records []byte
+	var ids []string
+	for _, d := range ds[:min(len(ds), maxDeliveries)] {
+		grown := AppendRecord(records, d)
+		if len(ids) > 0 && len(grown) > maxEnvelope {
+			break
+		}
+		records, ids = grown, append(ids, d.ID)
+	}
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	m, id := b.committer.envelope(records, ids)
+	if len(ids) == 1 {
+		m, id = b.committer.plain(ds[0]), ds[0].ID
+	}
+	if err := b.publish(ctx, m, id); err != nil {
+		return 0, err
+	}
+	b.failure.Store(nil)
+	return len(ids), nil
 }
 
 func (d *Delivery) header() nats.Header {
@@ -132,6 +161,9 @@ func (b *Bus) publish(ctx context.Context, m *nats.Msg, id string) error {
 	_, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(id), jetstream.WithRetryAttempts(0))
 	if isFull(err) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	if isTooLarge(err) {
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
 	return err
 }

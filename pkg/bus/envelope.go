@@ -40,8 +40,8 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// appendRecord appends d's record to an envelope.
-func appendRecord(b []byte, d *Delivery) []byte {
+// AppendRecord appends d to b as an envelope's record, which is how a delivery is kept on disk too.
+func AppendRecord(b []byte, d *Delivery) []byte {
 	at := len(b)
 	b = append(b, marker[:]...)
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -64,8 +64,8 @@ func appendRecord(b []byte, d *Delivery) []byte {
 
 var errDamaged = errors.New("the record is damaged")
 
-// readRecord reads the record that begins at b, and says how long it is.
-func readRecord(b []byte) (d *Delivery, length int, err error) {
+// ReadRecord reads the record that begins at b, and says how long it is in bytes.
+func ReadRecord(b []byte) (d *Delivery, length int, err error) {
 	if len(b) < recordHead || [4]byte(b) != marker {
 		return nil, 0, errDamaged
 	}
@@ -108,7 +108,7 @@ func readRecord(b []byte) (d *Delivery, length int, err error) {
 func readEnvelope(b []byte) []*Delivery {
 	var all []*Delivery
 	for len(b) > 0 {
-		d, n, err := readRecord(b)
+		d, n, err := ReadRecord(b)
 		if err != nil {
 			b = b[1:] // look for the next record
 			continue

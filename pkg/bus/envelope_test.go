@@ -27,7 +27,7 @@ func record(i int, body string) *Delivery {
 func envelopeOf(ds ...*Delivery) []byte {
 	var b []byte
 	for _, d := range ds {
-		b = appendRecord(b, d)
+		b = AppendRecord(b, d)
 	}
 	return b
 }
@@ -85,7 +85,7 @@ func FuzzReadEnvelope(f *testing.F) {
 	f.Add(append(binary.LittleEndian.AppendUint32(b, crc32.Checksum(content, castagnoli)), content...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, d := range readEnvelope(b) {
-			again := readEnvelope(appendRecord(nil, d))
+			again := readEnvelope(AppendRecord(nil, d))
 			if len(again) != 1 || again[0].ID != d.ID || !bytes.Equal(again[0].Body, d.Body) {
 				t.Fatalf("%+v is not read back", d)
 			}
