@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onhook/onhook/pkg/config"
+	"github.com/onhook/onhook/pkg/spool"
 )
 
 // Config is section ingress of onhook.yaml.
@@ -17,6 +18,7 @@ type Config struct {
 	AckBudget   time.Duration `yaml:"ack_budget"`   // from the request's header to its answer
 	ReadTimeout time.Duration `yaml:"read_timeout"` // for the header, and for header and body together
 	IdleTimeout time.Duration `yaml:"idle_timeout"` // between two requests of a connection
+	Spool       spool.Config  `yaml:"spool"`        // where deliveries are kept while the broker is away
 }
 
 // DefaultConfig answers within every provider's 10 seconds.
@@ -28,6 +30,7 @@ func DefaultConfig() Config {
 		AckBudget:   8 * time.Second,
 		ReadTimeout: 6 * time.Second,
 		IdleTimeout: 2 * time.Minute,
+		Spool:       spool.DefaultConfig(),
 	}
 }
 
@@ -59,6 +62,23 @@ func (c *Config) Validate() error {
 	}
 	if c.ReadTimeout > c.AckBudget {
 		bad("read_timeout", "it is %v, more than ack_budget (%v): what arrives that late could not be stored in time", c.ReadTimeout, c.AckBudget)
+	}
+	if c.Spool.Dir != "" {
+		errs = append(errs, c.validateSpool())
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateSpool() error {
+	if err := c.Spool.Validate(); err != nil {
+		return config.At(err, "spool")
+	}
+	var errs []error
+	if c.Spool.After > c.AckBudget/2 {
+		errs = append(errs, config.At(fmt.Errorf("it is %v, more than half of ack_budget (%v): what waits that long for the broker could not be spooled in time", c.Spool.After, c.AckBudget), "spool", "after"))
+	}
+	if c.Spool.MaxSize < c.MaxBody {
+		errs = append(errs, config.At(fmt.Errorf("it is %v, less than one body of max_body (%v)", c.Spool.MaxSize, c.MaxBody), "spool", "max_size"))
 	}
 	return errors.Join(errs...)
 }

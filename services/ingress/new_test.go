@@ -13,6 +13,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/config"
 	"github.com/onhook/onhook/pkg/provider"
+	"github.com/onhook/onhook/pkg/spool"
 )
 
 func TestNewSaysWhatIsWrong(t *testing.T) {
@@ -57,6 +58,12 @@ func TestConfig(t *testing.T) {
 		{"no port", "listen: localhost", "ingress.listen"},
 		{"no time to read", "read_timeout: 0s", "ingress.read_timeout"},
 		{"no time to idle", "idle_timeout: 0s", "ingress.idle_timeout"},
+		{"spool without a folder", "spool: {after: 0s}", ""},
+		{"spool", "spool: {dir: d, after: 2s, max_size: 10GiB}", ""},
+		{"no time to wait", "spool: {dir: d, after: 0s}", "ingress.spool.after"},
+		{"no time left to spool", "spool: {dir: d, after: 5s}", "half of ack_budget"},
+		{"room for less than a body", "spool: {dir: d, max_size: 1MiB}", "ingress.spool.max_size"},
+		{"room for nothing", "spool: {dir: d, max_size: 0}", "ingress.spool.max_size"},
 		{"unknown key", "max_bodi: 1MiB", "max_body"},
 	} {
 		path := filepath.Join(t.TempDir(), "onhook.yaml")
@@ -79,7 +86,7 @@ func TestConfig(t *testing.T) {
 		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if c.name == "all" && cfg != (Config{"0.0.0.0:80", 1 << 20, 1 << 20, 2 * time.Second, time.Second, 3 * time.Second}) {
+		if c.name == "all" && cfg != (Config{"0.0.0.0:80", 1 << 20, 1 << 20, 2 * time.Second, time.Second, 3 * time.Second, spool.DefaultConfig()}) {
 			t.Errorf("decoded as %+v", cfg)
 		}
 	}

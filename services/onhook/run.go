@@ -15,6 +15,7 @@ import (
 	"github.com/onhook/onhook/pkg/natsembed"
 	"github.com/onhook/onhook/pkg/provider"
 	"github.com/onhook/onhook/pkg/service"
+	"github.com/onhook/onhook/pkg/spool"
 	"github.com/onhook/onhook/pkg/store"
 	"github.com/onhook/onhook/services/decoder"
 	"github.com/onhook/onhook/services/ingress"
@@ -85,9 +86,9 @@ func (c *runCmd) Run(ctx context.Context, t terminal) (err error) {
 //
 //	nats ◄─ bus ◄─┬─ storage ─► store
 //	              ├─ decoder
-//	              ├─ ingress
+//	              ├─ spool ◄─ ingress
 //	              └─ operator's API, on the admin listener
-func compose(ctx context.Context, p *service.Process, s settings, data string, ready func(*ingress.Ingress)) error {
+func compose(ctx context.Context, p *service.Process, s settings, data string, ready func(*ingress.Ingress)) (err error) {
 	if s.nats.URL == "" || s.storage.DSN == "" {
 		unlock, err := lockData(data)
 		if err != nil {
@@ -134,12 +135,17 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 	if err != nil {
 		return err
 	}
-	in, err := ingress.New(s.ingress, s.sources, b, p.Log, p.Metrics)
+	out, err := spool.New(s.ingress.Spool, b, p.Log, p.Metrics)
 	if err != nil {
 		return err
 	}
-	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
-	p.Admin.AddCheck(service.Check{Name: "durability", Probe: b.Durable})
+	defer func() { err = errors.Join(err, out.Close()) }()
+	in, err := ingress.New(s.ingress, s.sources, out, p.Log, p.Metrics)
+	if err != nil {
+		return err
+	}
+	p.Admin.AddCheck(service.Check{Name: "broker", Probe: out.Ready(b.Ready)})
+	p.Admin.AddCheck(service.Check{Name: "durability", Probe: out.Ready(b.Durable)})
 	p.Admin.AddCheck(service.Check{Name: "database", Probe: db.Ping})
 	p.Admin.Handle("/v1/", newAPI(b, db, p.Log))
 	p.Grace = max(p.Grace, s.decoder.Grace+5*time.Second, s.storage.Grace+5*time.Second) // a worker's own, and what it settles after
@@ -147,6 +153,7 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 	return p.Run(ctx, append(parts,
 		service.Part{Name: "storage", Run: sto.Run},
 		service.Part{Name: "decoder", Run: dec.Run},
+		service.Part{Name: "spool", Run: out.Run},
 		service.Part{Name: "ingress", Run: in.Run},
 	)...)
 }

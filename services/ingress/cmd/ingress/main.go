@@ -12,12 +12,13 @@ import (
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/provider"
 	"github.com/onhook/onhook/pkg/service"
+	"github.com/onhook/onhook/pkg/spool"
 	"github.com/onhook/onhook/services/ingress"
 )
 
 func main() { service.Main("ingress", run) }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context) (err error) {
 	opts, err := service.ParseOptions("ingress", os.Args[1:], os.Stdout, nil)
 	if err != nil {
 		return err
@@ -39,11 +40,16 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer b.Close()
-	in, err := ingress.New(cfg, sources, b, p.Log, p.Metrics)
+	out, err := spool.New(cfg.Spool, b, p.Log, p.Metrics)
 	if err != nil {
 		return err
 	}
-	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
-	p.Admin.AddCheck(service.Check{Name: "durability", Probe: b.Durable})
-	return p.Run(ctx, service.Part{Name: "ingress", Run: in.Run})
+	defer func() { err = errors.Join(err, out.Close()) }()
+	in, err := ingress.New(cfg, sources, out, p.Log, p.Metrics)
+	if err != nil {
+		return err
+	}
+	p.Admin.AddCheck(service.Check{Name: "broker", Probe: out.Ready(b.Ready)})
+	p.Admin.AddCheck(service.Check{Name: "durability", Probe: out.Ready(b.Durable)})
+	return p.Run(ctx, service.Part{Name: "spool", Run: out.Run}, service.Part{Name: "ingress", Run: in.Run})
 }
