@@ -21,6 +21,7 @@ type cli struct {
 	Decode  decodeCmd  `cmd:"" help:"Decode a provider's payload from a file and print the call."`
 	Calls   callsCmd   `cmd:"" help:"List or show stored calls."`
 	Dead    deadCmd    `cmd:"" help:"List, show, redrive or discard the messages that a worker gave up on."`
+	Spool   spoolCmd   `cmd:"" help:"List or drain a spool that a stopped process has left on a disk."`
 	Status  statusCmd  `cmd:"" help:"Show the streams and how far behind each consumer is."`
 	Check   checkCmd   `cmd:"" help:"Check a configuration file."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database schema to this version."`
