@@ -297,3 +297,33 @@ func TestKilledInTheMiddle(t *testing.T) {
 		t.Errorf("%v", f.logs.All())
 	}
 }
+
+// silent is a broker that is connected and does not answer: nothing tells it from a slow one but the time.
+type silent struct{ fake }
+
+func (s *silent) PublishDelivery(ctx context.Context, _ *bus.Delivery) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// The first deliveries wait for a silent broker, and no longer than is left to spool them; later ones do not wait at all.
+func TestASilentBroker(t *testing.T) {
+	t.Parallel()
+	f := setup(t, t.TempDir(), &silent{fake{err: errAway}}, func(c *Config) { c.After = time.Hour })
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if err := f.PublishDelivery(ctx, delivery("{}")); err != nil || ctx.Err() != nil {
+		t.Errorf("%v %v", err, ctx.Err())
+	}
+	for range 10 {
+		if err := f.PublishDelivery(t.Context(), delivery("{}")); err != nil { // it would wait for half an hour
+			t.Error(err)
+		}
+	}
+	if n := f.metric(t, "onhook_spool_deliveries"); n != 11 {
+		t.Errorf("%v are spooled", n)
+	}
+	if n := f.logs.FilterMessageSnippet("does not answer").Len(); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+}
