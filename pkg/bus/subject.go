@@ -45,27 +45,3 @@ func escapeToken(s string) string {
 func unsafeInToken(r rune) bool {
 	return r <= ' ' || r >= 0x7f || r == '.' || r == '*' || r == '>' || r == '%'
 }
-
-// unescapeToken reads back what escapeToken wrote. It reports false for a token that was cut, or never written by it.
-func unescapeToken(t string) (string, bool) {
-	if t == "%" {
-		return "", true
-	}
-	var b strings.Builder
-	for i := 0; i < len(t); i++ {
-		if t[i] != '%' {
-			b.WriteByte(t[i])
-			continue
-		}
-		if i+3 > len(t) {
-			return "", false
-		}
-		c, err := hex.DecodeString(t[i+1 : i+3])
-		if err != nil {
-			return "", false
-		}
-		b.WriteByte(c[0])
-		i += 2
-	}
-	return b.String(), true
-}
