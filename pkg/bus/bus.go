@@ -172,7 +172,7 @@ func (b *Bus) Ready(ctx context.Context) error {
 		return fmt.Errorf("the last delivery could not be stored: %w", f.err)
 	}
 	for _, s := range streams {
-		name := b.prefix + s.name
+		name := b.streamName(s.name)
 		st, err := b.js.Stream(ctx, name)
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", name, err)
@@ -191,6 +191,3 @@ func full(i *jetstream.StreamInfo) bool {
 
 // AckWait is how long a message may be held without a sign of life.
 func (b *Bus) AckWait() time.Duration { return b.ackWait }
-
-// MaxBody is the size in bytes of the largest body that a delivery may have on this connection.
-func (b *Bus) MaxBody() int64 { return b.nc.MaxPayload() - headroom }

@@ -65,7 +65,7 @@ func TestDeliveryRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := fetch(t, b, bus.Decoder, false, 1)[0]
-	got, err := m.Delivery()
+	got, err := m.Delivery(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestDeliveryWithHostileHeadersIsStored(t *testing.T) {
 	if err := b.PublishDelivery(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	got, err := fetch(t, b, bus.Decoder, false, 1)[0].Delivery()
+	got, err := fetch(t, b, bus.Decoder, false, 1)[0].Delivery(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestScheduleComesBackWithItsCount(t *testing.T) {
 	if second.Failed != 3 || second.Origin.String() != "WEBHOOKS/1" {
 		t.Errorf("failed %d, origin %s", second.Failed, second.Origin)
 	}
-	d, err := second.Delivery()
+	d, err := second.Delivery(t.Context())
 	if err != nil || string(d.Body) != `{"n":1}` {
 		t.Errorf("%v %s", err, d.Body)
 	}

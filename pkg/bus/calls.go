@@ -89,7 +89,7 @@ func publishError(err error) error {
 func (b *Bus) encode(c *call.Call) ([]byte, error) {
 	data, err := marshal(c)
 	for _, p := range parts {
-		if err != nil || int64(len(data)) <= b.MaxBody() {
+		if err != nil || int64(len(data)) <= b.room() {
 			return data, err
 		}
 		small := *c // the caller's stays whole
@@ -98,8 +98,8 @@ func (b *Bus) encode(c *call.Call) ([]byte, error) {
 		c = &small
 		data, err = marshal(c)
 	}
-	if err == nil && int64(len(data)) > b.MaxBody() {
-		err = fmt.Errorf("it takes %d bytes without its largest parts, and the broker takes %d", len(data), b.MaxBody())
+	if err == nil && int64(len(data)) > b.room() {
+		err = fmt.Errorf("it takes %d bytes without its largest parts, and the broker takes %d", len(data), b.room())
 	}
 	return data, err
 }

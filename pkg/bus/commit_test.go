@@ -52,7 +52,7 @@ func TestGroupCommit(t *testing.T) {
 	msgs := fetch(t, b, bus.Decoder, false, publishers*each+1)
 	shared := map[uint64]int{}
 	for _, m := range msgs {
-		d, err := m.Delivery()
+		d, err := m.Delivery(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,11 +133,11 @@ func TestAnEnvelopeIsSettledDeliveryByDelivery(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := fetch(t, b, bus.Decoder, true, 1)[0]
-	d, err := again.Delivery()
+	d, err := again.Delivery(t.Context())
 	if err != nil || again.Origin.String() != dead {
 		t.Fatalf("%v %s", err, again.Origin)
 	}
-	if first, err := group[1].Delivery(); err != nil || first.ID != d.ID {
+	if first, err := group[1].Delivery(t.Context()); err != nil || first.ID != d.ID {
 		t.Errorf("%v %+v", err, d)
 	}
 	want := uint64(len(msgs) - settled - len(group) + 1) // the one that was redriven is in hand
@@ -194,7 +194,7 @@ func TestEveryAcknowledgedDeliveryIsThereAfterRestartsUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range fetch(t, b, bus.Decoder, false, int(streams[0].Messages)) {
-		d, err := m.Delivery()
+		d, err := m.Delivery(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

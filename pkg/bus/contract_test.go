@@ -230,7 +230,7 @@ func TestMessagesAreAsDocumented(t *testing.T) {
 		if c.Name == bus.Decoder.Name {
 			channel, message, stream = "webhooks", "delivery", "WEBHOOKS"
 			for range 2 {
-				if err := b.PublishDelivery(t.Context(), newDelivery("{}")); err != nil {
+				if err := b.PublishDelivery(t.Context(), newLarge()); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -59,7 +59,10 @@ func (b *Bus) GetDead(ctx context.Context, seq uint64) (Dead, error) {
 	}
 	d := b.deadFrom(raw)
 	d.Body = raw.Data
-	return d, nil
+	if ref, ok := bodyRefFrom(raw.Header); ok {
+		d.Body, err = b.getBody(ctx, ref)
+	}
+	return d, err
 }
 
 // RedriveDead hands one dead message back to the worker that gave it up, its attempts counted anew.
@@ -77,11 +80,24 @@ func (b *Bus) RedriveDead(ctx context.Context, seq uint64) error {
 	if err := b.publish(ctx, m, "redrive:"+strconv.FormatUint(seq, 10)); err != nil {
 		return fmt.Errorf("cannot redrive %d: %w", seq, err)
 	}
-	return b.DiscardDead(ctx, seq)
+	return b.deleteDead(ctx, seq)
 }
 
 // DiscardDead deletes one dead message for good.
 func (b *Bus) DiscardDead(ctx context.Context, seq uint64) error {
+	raw, err := b.rawDead(ctx, seq)
+	if err != nil {
+		return err
+	}
+	if ref, ok := bodyRefFrom(raw.Header); ok {
+		if err := b.dropBody(ctx, ref); err != nil {
+			return err
+		}
+	}
+	return b.deleteDead(ctx, seq)
+}
+
+func (b *Bus) deleteDead(ctx context.Context, seq uint64) error {
 	st, err := b.js.Stream(ctx, b.prefix+dead)
 	if err != nil {
 		return err
@@ -133,6 +149,10 @@ func (b *Bus) rawDead(ctx context.Context, seq uint64) (*jetstream.RawStreamMsg,
 func (b *Bus) deadFrom(raw *jetstream.RawStreamMsg) Dead {
 	attempts, _ := strconv.Atoi(raw.Header.Get(headerAttempts)) // written by Bury
 	provider, source, _ := cutSource(raw.Header.Get(headerSource))
+	size := len(raw.Data)
+	if ref, ok := bodyRefFrom(raw.Header); ok {
+		size = int(ref.size)
+	}
 	return Dead{
 		Seq:      raw.Sequence,
 		Consumer: raw.Subject[len(b.prefix)+len(deadSubject("")):],
@@ -142,7 +162,7 @@ func (b *Bus) deadFrom(raw *jetstream.RawStreamMsg) Dead {
 		Origin:   raw.Header.Get(headerOrigin),
 		Provider: provider,
 		Source:   source,
-		Size:     len(raw.Data),
+		Size:     size,
 		Time:     raw.Time,
 	}
 }

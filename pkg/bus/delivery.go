@@ -55,11 +55,18 @@ var ErrTooLarge = errors.New("the message is larger than the broker takes")
 // PublishDelivery returns nil once d is stored as the streams promise. It tries again, under the same message id, until
 // ctx ends: an election or a restart of the broker costs time, not deliveries.
 func (b *Bus) PublishDelivery(ctx context.Context, d *Delivery) error {
+	store := b.committer.commit
+	if int64(len(d.Body)) > b.room() {
+		store = b.publishLarge
+	}
 	for {
-		err := b.committer.commit(ctx, d)
+		err := store(ctx, d)
 		if err == nil {
 			b.failure.Store(nil)
 			return nil
+		}
+		if errors.Is(err, ErrTooLarge) { // for the stream, or for the server that we are connected to by now
+			store = b.publishLarge
 		}
 		b.failure.Store(&failure{time.Now(), err})
 		if errors.Is(err, ErrFull) {
@@ -79,6 +86,9 @@ func (b *Bus) PublishBacklog(ctx context.Context, ds []*Delivery) (n int, err er
 	var records []byte
 	var ids []string
 	for _, d := range ds[:min(len(ds), maxDeliveries)] {
+		if int64(len(d.Body)) > b.room() && len(ids) > 0 {
+			break
+		}
 		grown := AppendRecord(records, d)
 		if len(ids) > 0 && len(grown) > maxEnvelope {
 			break
@@ -88,15 +98,27 @@ func (b *Bus) PublishBacklog(ctx context.Context, ds []*Delivery) (n int, err er
 	if len(ids) == 0 {
 		return 0, nil
 	}
-	m, id := b.committer.envelope(records, ids)
 	if len(ids) == 1 {
-		m, id = b.committer.plain(ds[0]), ds[0].ID
+		err = b.publishAlone(ctx, ds[0])
+	} else {
+		m, id := b.committer.envelope(records, ids)
+		err = b.publish(ctx, m, id)
 	}
-	if err := b.publish(ctx, m, id); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	b.failure.Store(nil)
 	return len(ids), nil
+}
+
+// publishAlone stores d in whichever form the broker takes it. It tries once.
+func (b *Bus) publishAlone(ctx context.Context, d *Delivery) error {
+	if int64(len(d.Body)) <= b.room() {
+		if err := b.publish(ctx, b.committer.plain(d), d.ID); !errors.Is(err, ErrTooLarge) {
+			return err
+		}
+	}
+	return b.publishLarge(ctx, d)
 }
 
 func (d *Delivery) header() nats.Header {
@@ -159,6 +181,11 @@ func (b *Bus) publish(ctx context.Context, m *nats.Msg, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	_, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(id), jetstream.WithRetryAttempts(0))
+	return publishFault(err)
+}
+
+// publishFault tells what can be told apart of why a stream did not take a message.
+func publishFault(err error) error {
 	if isFull(err) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}

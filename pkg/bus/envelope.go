@@ -32,7 +32,6 @@ const (
 	maxDeliveries = 256
 	maxEnvelope   = 512 << 10 // bytes; one delivery may be larger
 	compressAbove = 4 << 10
-	maxBody       = 64 << 20 // the largest message that NATS can be set to take
 )
 
 var (
@@ -91,7 +90,7 @@ func ReadRecord(b []byte) (d *Delivery, length int, err error) {
 		return nil, 0, errDamaged
 	}
 	if flags&flagS2 != 0 {
-		if n, err := s2.DecodedLen(rest); err != nil || n > maxBody {
+		if n, err := s2.DecodedLen(rest); err != nil || n > MaxBody {
 			return nil, 0, errDamaged
 		}
 		if rest, err = s2.Decode(nil, rest); err != nil {

@@ -103,13 +103,30 @@ func originFrom(h nats.Header) (Origin, bool) {
 	return Origin{Stream: stream, Seq: n, Index: i, Time: at}, true
 }
 
-// Delivery reads the message as a delivery. Its error is retry.Never's.
-func (m *Message) Delivery() (*Delivery, error) {
+// Size is how many bytes Delivery reads.
+func (m *Message) Size() int64 {
+	if ref, ok := bodyRefFrom(m.header); ok {
+		return ref.size
+	}
+	return int64(len(m.data))
+}
+
+// Delivery reads the message as a delivery. Its error says what to do with the message (package retry): what is no
+// delivery never becomes one, but a body that is kept apart may be out of reach for now.
+func (m *Message) Delivery(ctx context.Context) (*Delivery, error) {
 	if v := m.header.Get(headerEnvelope); v != "" {
 		return nil, retry.Never(fmt.Errorf("an envelope of version %q with %s deliveries, of which some or all cannot be read", v, m.header.Get(headerDeliveries)))
 	}
 	d, err := deliveryFrom(m.header, m.data)
-	return d, retry.Never(err)
+	if err != nil {
+		return nil, retry.Never(err)
+	}
+	if ref, ok := bodyRefFrom(m.header); ok {
+		if d.Body, err = m.bus.getBody(ctx, ref); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
 }
 
 // Call reads the message as a call. Its error is retry.Never's.
@@ -161,6 +178,13 @@ func (m *Message) Bury(ctx context.Context, reason string, cause error, failed i
 	out.Header = m.keep(failed)
 	out.Header[headerReason] = []string{headerText(reason)}
 	out.Header[headerError] = []string{headerText(cause.Error())}
+	if ref, ok := bodyRefFrom(m.header); ok {
+		kept, err := m.bus.keepBody(ctx, ref, m.id)
+		if err != nil {
+			return fmt.Errorf("cannot bury %s: %w", m.Origin, err)
+		}
+		kept.set(out.Header)
+	}
 	// By this copy's own place, not the origin's: redriven and dead again within the duplicate window, it must not vanish.
 	if err := m.bus.publish(ctx, out, "dead:"+m.consumer+":"+m.id); err != nil {
 		return fmt.Errorf("cannot bury %s: %w", m.Origin, err)

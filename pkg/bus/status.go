@@ -32,9 +32,9 @@ type ConsumerStatus struct {
 func (b *Bus) Streams(ctx context.Context) ([]StreamStatus, error) {
 	var all []StreamStatus
 	for _, s := range streams {
-		st, err := b.js.Stream(ctx, b.prefix+s.name)
+		st, err := b.js.Stream(ctx, b.streamName(s.name))
 		if err != nil {
-			return nil, fmt.Errorf("stream %s: %w", b.prefix+s.name, err)
+			return nil, fmt.Errorf("stream %s: %w", b.streamName(s.name), err)
 		}
 		i := st.CachedInfo()
 		status := StreamStatus{Name: i.Config.Name, Messages: i.State.Msgs, Bytes: i.State.Bytes, Replicas: i.Config.Replicas}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,11 +19,19 @@ import (
 //	REDRIVE   redrive.<consumer>.now                           for one worker, to be handled now
 //	          redrive.<consumer>.at.<id>                       for one worker, scheduled for later
 //	DEAD      dead.<consumer>                                  given up by a worker
+//
+// and two object stores, for bodies that no message can hold; see bodies.go.
 const (
 	webhooks = "WEBHOOKS"
 	calls    = "CALLS"
 	redrive  = "REDRIVE"
 	dead     = "DEAD"
+)
+
+// What the server and its client library call an object store's stream and subjects.
+const (
+	objectStream   = "OBJ_"
+	objectSubjects = "$O."
 )
 
 const day = 24 * time.Hour
@@ -57,6 +66,30 @@ var streams = []struct {
 		MaxAge:      90 * day,
 		Discard:     jetstream.DiscardNew,
 	}},
+	{objectStream + bodies, objectSubjects + bodies + ".>", jetstream.StreamConfig{
+		Description: "bodies of deliveries in WEBHOOKS that no message can hold",
+		MaxAge:      15 * day,
+		Discard:     jetstream.DiscardNew,
+		AllowRollup: true,
+		AllowDirect: true,
+	}},
+	{objectStream + deadBodies, objectSubjects + deadBodies + ".>", jetstream.StreamConfig{
+		Description: "bodies of dead deliveries that no message can hold",
+		MaxAge:      91 * day,
+		Discard:     jetstream.DiscardNew,
+		AllowRollup: true,
+		AllowDirect: true,
+	}},
+}
+
+// streamName is the installation's name for a stream of the table, or for its subjects.
+func (b *Bus) streamName(name string) string {
+	for _, first := range []string{objectStream, objectSubjects} {
+		if rest, ok := strings.CutPrefix(name, first); ok {
+			return first + b.prefix + rest
+		}
+	}
+	return b.prefix + name
 }
 
 // Consumer names one worker's place in a stream.
@@ -78,8 +111,8 @@ var Consumers = []Consumer{Decoder, Storage}
 func (b *Bus) createStreams(ctx context.Context) error {
 	for _, s := range streams {
 		cfg := s.config
-		cfg.Name = b.prefix + s.name
-		cfg.Subjects = []string{b.prefix + s.subject}
+		cfg.Name = b.streamName(s.name)
+		cfg.Subjects = []string{b.streamName(s.subject)}
 		cfg.Storage = jetstream.FileStorage
 		cfg.Replicas = b.replicas
 		_, err := b.js.CreateStream(ctx, cfg)

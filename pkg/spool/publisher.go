@@ -18,7 +18,6 @@ type broker interface {
 	PublishDelivery(ctx context.Context, d *bus.Delivery) error
 	PublishBacklog(ctx context.Context, ds []*bus.Delivery) (n int, err error)
 	Ready(ctx context.Context) error
-	MaxBody() int64 // bytes
 }
 
 // Publisher publishes deliveries, by way of the spool while the broker is away.
@@ -72,9 +71,6 @@ func age(t tally, now time.Time) float64 {
 	}
 	return max(0, now.Sub(t.oldest).Seconds())
 }
-
-// MaxBody is the broker's: what is spooled must pass through it later.
-func (p *Publisher) MaxBody() int64 { return p.broker.MaxBody() }
 
 // PublishDelivery returns nil once d is stored by the broker or on the local disk. Where the spool cannot take it, it
 // waits for the broker until ctx ends, as it would without a spool.

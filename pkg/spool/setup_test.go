@@ -111,8 +111,6 @@ func (f *fake) Ready(context.Context) error {
 	return f.err
 }
 
-func (f *fake) MaxBody() int64 { return 8 << 20 }
-
 func (f *fake) ids() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -118,7 +118,7 @@ type seen struct {
 }
 
 func (s *seen) add(m *bus.Message) string {
-	d, err := m.Delivery()
+	d, err := m.Delivery(context.Background())
 	if err != nil {
 		panic(err)
 	}
@@ -276,7 +276,7 @@ func TestOutageCountsNothingHoldsAndProbesWithOne(t *testing.T) {
 			if m.Failed != 0 {
 				t.Errorf("%s: %d attempts were burnt", m.Origin, m.Failed)
 			}
-			d, _ := m.Delivery()
+			d, _ := m.Delivery(t.Context())
 			handled = append(handled, string(d.Body))
 		}
 		return errs

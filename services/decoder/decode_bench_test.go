@@ -42,7 +42,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(body)))
 			for b.Loop() {
-				if _, _, err := d.decode(msgs[0]); err != nil {
+				if _, _, err := d.decode(b.Context(), msgs[0]); err != nil {
 					b.Fatal(err)
 				}
 			}

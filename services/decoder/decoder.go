@@ -67,13 +67,29 @@ func New(ctx context.Context, cfg Config, providers []provider.Provider, b *bus.
 	return d, err
 }
 
-// handle decodes a batch and publishes its calls together.
-func (d *Decoder) handle(ctx context.Context, batch []*bus.Message) []error {
+// batchBytes bounds the bodies that are decoded at once: one of them can be 64 MiB, and its call takes several times that.
+const batchBytes = 64 << 20
+
+// handle decodes a batch, of which it has no more in memory at a time than batchBytes or one body.
+func (d *Decoder) handle(ctx context.Context, batch []*bus.Message) (errs []error) {
+	for len(batch) > 0 {
+		n, size := 1, batch[0].Size()
+		for ; n < len(batch) && size+batch[n].Size() <= batchBytes; n++ {
+			size += batch[n].Size()
+		}
+		errs = append(errs, d.handlePart(ctx, batch[:n])...)
+		batch = batch[n:]
+	}
+	return errs
+}
+
+// handlePart decodes some of a batch and publishes its calls together.
+func (d *Decoder) handlePart(ctx context.Context, batch []*bus.Message) []error {
 	errs := make([]error, len(batch))
 	calls := make([]*call.Call, len(batch))
 	names := make([]string, len(batch))
 	for i, m := range batch {
-		names[i], calls[i], errs[i] = d.decode(m)
+		names[i], calls[i], errs[i] = d.decode(ctx, m)
 	}
 	for i, err := range d.bus.PublishCalls(ctx, calls) {
 		if calls[i] != nil {
@@ -91,8 +107,8 @@ func (d *Decoder) handle(ctx context.Context, batch []*bus.Message) []error {
 }
 
 // decode makes the call of one delivery. It returns no call with an error.
-func (d *Decoder) decode(m *bus.Message) (name string, c *call.Call, err error) {
-	dl, err := m.Delivery()
+func (d *Decoder) decode(ctx context.Context, m *bus.Message) (name string, c *call.Call, err error) {
+	dl, err := m.Delivery(ctx)
 	if err != nil {
 		return "unknown", nil, err
 	}

@@ -27,7 +27,6 @@ import (
 type nowhere struct{}
 
 func (nowhere) PublishDelivery(context.Context, *bus.Delivery) error { return nil }
-func (nowhere) MaxBody() int64                                       { return 8 << 20 }
 
 // BenchmarkAcks is acknowledged deliveries per second over 256 keep-alive connections: with an fsync before each
 // answer, and by the same handler with the publish left out. Loader and server share the machine.
@@ -38,7 +37,6 @@ func BenchmarkAcks(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%dKiB", mode, size>>10), func(b *testing.B) {
 				var pub interface {
 					PublishDelivery(context.Context, *bus.Delivery) error
-					MaxBody() int64
 				} = nowhere{}
 				if mode == "fsync" {
 					pub = bustest.StartInProcess(b)

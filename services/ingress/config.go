@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/config"
 	"github.com/onhook/onhook/pkg/spool"
 )
@@ -13,7 +14,7 @@ import (
 // Config is section ingress of onhook.yaml.
 type Config struct {
 	Listen      string        `yaml:"listen"`       // host:port
-	MaxBody     config.Size   `yaml:"max_body"`     // of one delivery; the broker's message limit bounds it too
+	MaxBody     config.Size   `yaml:"max_body"`     // of one delivery; what no message can hold goes through the object store
 	MaxInFlight config.Size   `yaml:"max_inflight"` // of all bodies that are being received and stored
 	AckBudget   time.Duration `yaml:"ack_budget"`   // from the request's header to its answer
 	ReadTimeout time.Duration `yaml:"read_timeout"` // for the header, and for header and body together
@@ -25,7 +26,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Listen:      "127.0.0.1:8080",
-		MaxBody:     7 << 20,
+		MaxBody:     32 << 20,
 		MaxInFlight: 256 << 20,
 		AckBudget:   8 * time.Second,
 		ReadTimeout: 6 * time.Second,
@@ -40,8 +41,8 @@ func (c *Config) Validate() error {
 	bad := func(key, format string, args ...any) {
 		errs = append(errs, config.At(fmt.Errorf(format, args...), key))
 	}
-	if c.MaxBody < 1 {
-		bad("max_body", "it is %v; give a size such as 7MiB", c.MaxBody)
+	if c.MaxBody < 1 || c.MaxBody > bus.MaxBody {
+		bad("max_body", "it is %v; give a size such as 32MiB, and 64MiB at most", c.MaxBody)
 	}
 	if c.MaxInFlight < c.MaxBody {
 		bad("max_inflight", "it is %v, less than one body of max_body (%v)", c.MaxInFlight, c.MaxBody)

@@ -24,7 +24,6 @@ import (
 // publisher is what ingress needs of the bus.
 type publisher interface {
 	PublishDelivery(ctx context.Context, d *bus.Delivery) error
-	MaxBody() int64 // bytes
 }
 
 // Ingress is the webhook server.
@@ -48,11 +47,7 @@ func New(cfg Config, sources provider.Sources, b publisher, log *zap.Logger, reg
 		bus:      b,
 		log:      log.Named("ingress"),
 		inFlight: semaphore.NewWeighted(int64(cfg.MaxInFlight) + 1), // a body is too large from its first byte too many
-		maxBody:  min(int64(cfg.MaxBody), b.MaxBody()),
-	}
-	if in.maxBody < int64(cfg.MaxBody) {
-		in.log.Warn("the broker takes smaller messages than max_body allows; larger bodies are refused with 413",
-			zap.Int64("max_body", in.maxBody), zap.Stringer("configured", cfg.MaxBody))
+		maxBody:  int64(cfg.MaxBody),
 	}
 	for name, s := range sources {
 		src, err := newSource(name, s)

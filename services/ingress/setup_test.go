@@ -255,8 +255,6 @@ func (f fake) PublishDelivery(ctx context.Context, d *bus.Delivery) error {
 	return f.publish(ctx, d)
 }
 
-func (fake) MaxBody() int64 { return 8 << 20 }
-
 // gate is a bus that holds each delivery until it is opened.
 type gate struct {
 	publisher

@@ -54,7 +54,7 @@ func deliveries(t testing.TB, b *broker) []*bus.Delivery {
 			t.Fatal(err)
 		}
 		for _, m := range msgs {
-			d, err := m.Delivery()
+			d, err := m.Delivery(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

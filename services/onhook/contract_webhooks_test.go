@@ -22,8 +22,6 @@ import (
 // moody is a bus that does to a delivery what its source is named for.
 type moody struct{}
 
-func (moody) MaxBody() int64 { return 1 << 20 }
-
 func (moody) PublishDelivery(_ context.Context, d *bus.Delivery) error {
 	switch d.Source {
 	case "broken":

@@ -1,0 +1,222 @@
+package bus_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onhook/onhook/pkg/bus"
+	"github.com/onhook/onhook/pkg/bus/bustest"
+	"github.com/onhook/onhook/pkg/natsembed"
+	"github.com/onhook/onhook/pkg/retry"
+)
+
+// large is a body that no message of the test's broker can hold, and that does not compress.
+func large() []byte {
+	body := make([]byte, natsembed.MaxPayload+1<<20)
+	r := rand.NewChaCha8([32]byte{1})
+	_, _ = r.Read(body)
+	return body
+}
+
+func newLarge() *bus.Delivery {
+	d := newDelivery("")
+	d.Body = large()
+	return d
+}
+
+// dial is a client of the test's own.
+func dial(t *testing.T, srv *bustest.Server) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(srv.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+func objects(t *testing.T, js jetstream.JetStream, bucket string) []*jetstream.ObjectInfo {
+	t.Helper()
+	store, err := js.ObjectStore(t.Context(), bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := store.List(t.Context())
+	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// A body beyond the broker's limit arrives as it was sent; published again, as after a lost PubAck, it is one delivery.
+func TestLargeBody(t *testing.T) {
+	t.Parallel()
+	for _, prefix := range []string{"", "staging-"} {
+		srv := bustest.StartServer(t)
+		b := srv.ConnectWith(t, func(c *bus.Config) { c.Prefix = prefix })
+		d := newLarge()
+		for range 2 {
+			if err := b.PublishDelivery(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := fetch(t, b, bus.Decoder, false, 1)[0]
+		got, err := m.Delivery(t.Context())
+		if err != nil || got.ID != d.ID || got.Auth != d.Auth || !bytes.Equal(got.Body, d.Body) {
+			t.Errorf("%q: %v, %d bytes", prefix, err, len(got.Body))
+		}
+		if m.Size() != int64(len(d.Body)) {
+			t.Errorf("%q: size %d", prefix, m.Size())
+		}
+		streams, err := b.Streams(t.Context())
+		if err != nil || streams[0].Messages != 1 {
+			t.Errorf("%q: %v %+v", prefix, err, streams)
+		}
+		if all := objects(t, dial(t, srv), prefix+"bodies"); len(all) != 1 {
+			t.Errorf("%q: %d objects", prefix, len(all))
+		}
+	}
+}
+
+// An operator's own limit on the stream is a limit of size like the server's.
+func TestBodyBeyondTheStreamsLimit(t *testing.T) {
+	t.Parallel()
+	srv := bustest.StartServer(t)
+	b := srv.Connect(t)
+	js := dial(t, srv)
+	st, err := js.Stream(t.Context(), "WEBHOOKS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := st.CachedInfo().Config
+	cfg.MaxMsgSize = 4 << 10
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	d := newDelivery(string(large()[:64<<10]))
+	if err := b.PublishDelivery(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := fetch(t, b, bus.Decoder, false, 1)[0].Delivery(t.Context()); err != nil || !bytes.Equal(got.Body, d.Body) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A buried delivery outlives the stream that it came from, and so must its body.
+func TestABuriedDeliveryTakesItsLargeBodyAlong(t *testing.T) {
+	t.Parallel()
+	srv := bustest.StartServer(t)
+	b := srv.Connect(t)
+	js := dial(t, srv)
+	want := newLarge()
+	if err := b.PublishDelivery(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	bury := func(m *bus.Message) bus.Dead {
+		t.Helper()
+		if err := m.Bury(t.Context(), "never", errors.New("a defect"), 1); err != nil {
+			t.Fatal(err)
+		}
+		all, err := b.ListDead(t.Context(), "", 0, 10)
+		if err != nil || len(all) != 1 || all[0].Size != len(want.Body) {
+			t.Fatalf("%v %+v", err, all)
+		}
+		d, err := b.GetDead(t.Context(), all[0].Seq)
+		if err != nil || !bytes.Equal(d.Body, want.Body) {
+			t.Fatalf("%v, %d bytes", err, len(d.Body))
+		}
+		return d
+	}
+	d := bury(fetch(t, b, bus.Decoder, false, 1)[0])
+	store, err := js.ObjectStore(t.Context(), "bodies")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Delete(t.Context(), want.ID); err != nil { // it has aged out
+		t.Fatal(err)
+	}
+	if err := b.RedriveDead(t.Context(), d.Seq); err != nil {
+		t.Fatal(err)
+	}
+	again := fetch(t, b, bus.Decoder, true, 1)[0]
+	if got, err := again.Delivery(t.Context()); err != nil || !bytes.Equal(got.Body, want.Body) {
+		t.Fatal(err)
+	}
+	d = bury(again)
+	if err := b.DiscardDead(t.Context(), d.Seq); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects(t, js, "dead-bodies") {
+		if o.Name == "DEAD-2" {
+			t.Error("the discarded message's object is still there")
+		}
+	}
+}
+
+// What is lost or damaged is no outage, which would hold every other delivery up; and it can be buried.
+func TestALostLargeBodyIsNoOutage(t *testing.T) {
+	t.Parallel()
+	srv := bustest.StartServer(t)
+	b := srv.Connect(t)
+	store, err := dial(t, srv).ObjectStore(t.Context(), "bodies")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		harm func(id string) error
+	}{
+		{"lost", func(id string) error { return store.Delete(t.Context(), id) }},
+		{"another", func(id string) error {
+			_, err := store.PutBytes(t.Context(), id, bytes.Repeat([]byte("x"), len(large())))
+			return err
+		}},
+		{"shorter", func(id string) error { _, err := store.PutBytes(t.Context(), id, []byte("x")); return err }},
+	} {
+		d := newLarge()
+		if err := b.PublishDelivery(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		if err := tt.harm(d.ID); err != nil {
+			t.Fatal(err)
+		}
+		m := fetch(t, b, bus.Decoder, false, 1)[0]
+		_, err := m.Delivery(t.Context())
+		if kind, _ := retry.Classify(err); kind != retry.Again {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if err := m.Bury(t.Context(), "attempts", errors.New("x"), 20); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// While the broker is away a large body waits, as any other.
+func TestALargeBodyWhileTheBrokerIsAwayIsAnOutage(t *testing.T) {
+	t.Parallel()
+	srv := bustest.StartServer(t)
+	b := srv.Connect(t)
+	d := newLarge()
+	if err := b.PublishDelivery(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	m := fetch(t, b, bus.Decoder, false, 1)[0]
+	srv.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := m.Delivery(ctx)
+	if kind, _ := retry.Classify(err); kind != retry.Paused {
+		t.Errorf("%v", err)
+	}
+}
