@@ -11,7 +11,7 @@ import (
 // step is how much of a body is made room for at a time: a large Content-Length alone takes no memory.
 const step = 64 << 10
 
-// readBody reads a body of at most in.maxBody bytes within the process's bound on bodies in flight. The caller calls
+// readBody reads a body of at most in.maxBody() bytes within the process's bound on bodies in flight. The caller calls
 // release when it is done with the body, also after a problem.
 func (in *Ingress) readBody(r *http.Request) (body []byte, release func(), p *problem) {
 	var taken int64
@@ -23,12 +23,13 @@ func (in *Ingress) readBody(r *http.Request) (body []byte, release func(), p *pr
 		taken += n
 		return nil
 	}
+	most := in.maxBody()
 	length := r.ContentLength // -1: unknown
-	if length > in.maxBody {
-		in.drain(r)
-		return nil, release, in.tooLarge()
+	if length > most {
+		drain(r, most)
+		return nil, release, bodyTooLarge(most)
 	}
-	size := min(step, in.maxBody+1)
+	size := min(step, most+1)
 	if length >= 0 {
 		size = min(length, step)
 	}
@@ -38,7 +39,7 @@ func (in *Ingress) readBody(r *http.Request) (body []byte, release func(), p *pr
 	buf := make([]byte, 0, size)
 	for int64(len(buf)) != length {
 		if len(buf) == cap(buf) {
-			grow := min(max(step, int64(cap(buf))), in.maxBody+1-int64(len(buf))) // one more than allowed, to see that it is more
+			grow := min(max(step, int64(cap(buf))), most+1-int64(len(buf))) // one more than allowed, to see that it is more
 			if length >= 0 {
 				grow = min(grow, length-int64(len(buf)))
 			}
@@ -49,9 +50,9 @@ func (in *Ingress) readBody(r *http.Request) (body []byte, release func(), p *pr
 		}
 		n, err := r.Body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if int64(len(buf)) > in.maxBody {
-			in.drain(r)
-			return nil, release, in.tooLarge()
+		if int64(len(buf)) > most {
+			drain(r, most)
+			return nil, release, bodyTooLarge(most)
 		}
 		if errors.Is(err, io.EOF) {
 			break
@@ -71,8 +72,8 @@ func (in *Ingress) readBody(r *http.Request) (body []byte, release func(), p *pr
 
 // drain reads on for a while, into nothing: a sender that is cut off in the middle of its body does not read the
 // answer. One that asks before it sends is told at once.
-func (in *Ingress) drain(r *http.Request) {
+func drain(r *http.Request, most int64) {
 	if r.Header.Get("Expect") == "" {
-		_, _ = io.CopyN(io.Discard, r.Body, 2*in.maxBody) // the read timeout bounds it too
+		_, _ = io.CopyN(io.Discard, r.Body, 2*most) // the read timeout bounds it too
 	}
 }

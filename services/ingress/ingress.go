@@ -35,7 +35,6 @@ type Ingress struct {
 	log      *zap.Logger
 	metrics  *metrics
 	inFlight *semaphore.Weighted // bytes of bodies
-	maxBody  int64
 	listener net.Listener
 	server   *http.Server
 }
@@ -48,11 +47,10 @@ func New(cfg Config, sources provider.Sources, b publisher, log *zap.Logger, reg
 		bus:      b,
 		log:      log.Named("ingress"),
 		inFlight: semaphore.NewWeighted(int64(cfg.MaxInFlight) + 1), // a body is too large from its first byte too many
-		maxBody:  min(int64(cfg.MaxBody), b.MaxBody()),
 	}
-	if in.maxBody < int64(cfg.MaxBody) {
+	if most := in.maxBody(); most < int64(cfg.MaxBody) {
 		in.log.Warn("the broker takes smaller messages than max_body allows; larger bodies are refused with 413",
-			zap.Int64("max_body", in.maxBody), zap.Stringer("configured", cfg.MaxBody))
+			zap.Int64("max_body", most), zap.Stringer("configured", cfg.MaxBody))
 	}
 	for name, s := range sources {
 		src, err := newSource(name, s)
@@ -86,6 +84,9 @@ func New(cfg Config, sources provider.Sources, b publisher, log *zap.Logger, reg
 
 // writeSlack is how long a client may take to read an answer of some 100 bytes.
 const writeSlack = 5 * time.Second
+
+// maxBody is asked for each request: the broker may be another by then, or have been away at the start.
+func (in *Ingress) maxBody() int64 { return min(int64(in.cfg.MaxBody), in.bus.MaxBody()) }
 
 func (in *Ingress) routes() http.Handler {
 	e := echo.New()

@@ -62,8 +62,8 @@ func (p *problem) because(err error) *problem {
 	return p
 }
 
-func (in *Ingress) tooLarge() *problem {
-	return newProblem(tooLarge, fmt.Sprintf("The body is larger than %d bytes.", in.maxBody))
+func bodyTooLarge(most int64) *problem {
+	return newProblem(tooLarge, fmt.Sprintf("The body is larger than %d bytes.", most))
 }
 
 func (p *problem) write(c echo.Context) error {

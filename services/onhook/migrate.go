@@ -20,8 +20,8 @@ type migrateCmd struct {
 	JSON   bool   `help:"Print JSON." name:"json"`
 }
 
-// migrated is what a migration did.
-type migrated struct {
+// migration is what a migration did.
+type migration struct {
 	From    int64            `json:"from"` // versions of the database
 	To      int64            `json:"to"`
 	Streams []bus.Difference `json:"streams"` // what was changed
@@ -47,7 +47,7 @@ func (c *migrateCmd) Run(ctx context.Context, t terminal) error {
 	if sto.DSN == "" {
 		sto.DSN = config.Secret(dataDSN(c.Data))
 	}
-	done := migrated{Streams: []bus.Difference{}}
+	done := migration{Streams: []bus.Difference{}}
 	if done.From, done.To, err = store.Migrate(ctx, sto.DSN.Reveal()); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (c *migrateCmd) Run(ctx context.Context, t terminal) error {
 	return err
 }
 
-func printDatabase(t terminal, done migrated) {
+func printDatabase(t terminal, done migration) {
 	if done.From == done.To {
 		_, _ = fmt.Fprintf(t.out, "the database is at version %d already\n", done.To)
 	} else {
