@@ -137,9 +137,34 @@ func (b *Bus) Ready(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", name, err)
 		}
-		if i := st.CachedInfo(); s.name == webhooks && full(i) { // another one being full delays calls, and loses none
+		i := st.CachedInfo()
+		if err := quorate(i); err != nil {
+			return err
+		}
+		if s.name == webhooks && full(i) { // another one being full delays calls, and loses none
 			return fmt.Errorf("stream %s is full (%d messages, %d bytes); raise its limits or wait for old messages to age out", name, i.State.Msgs, i.State.Bytes)
 		}
+	}
+	return nil
+}
+
+// quorate says why a stream can store nothing, although somebody answers for it, or nil. A leader that has lost the
+// others answers for some ten seconds as if nothing were wrong, and after that as one server among others.
+func quorate(i *jetstream.StreamInfo) error {
+	if i.Cluster == nil {
+		return nil // a single server
+	}
+	if i.Cluster.Leader == "" {
+		return fmt.Errorf("stream %s has no leader; an election takes seconds, or too few of its servers are there", i.Config.Name)
+	}
+	there := 1 // the leader, which is not among the replicas
+	for _, r := range i.Cluster.Replicas {
+		if !r.Offline {
+			there++
+		}
+	}
+	if all := len(i.Cluster.Replicas) + 1; there <= all/2 {
+		return fmt.Errorf("stream %s has %d of its %d servers, too few to store anything; start the others", i.Config.Name, there, all)
 	}
 	return nil
 }

@@ -119,7 +119,7 @@ func (b *Bus) disconnected() error {
 	if err == nil {
 		err = nats.ErrNoServers
 	}
-	return fmt.Errorf("not connected to NATS (%s): %w", b.nc.Status(), err)
+	return fmt.Errorf("not connected to NATS (%s); see that it runs, and that nats.url and nats.creds_file are right: %w", b.nc.Status(), err)
 }
 
 // The pauses of persist, and how often it says that it still waits.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,9 +32,9 @@ const (
 	DriftAllowed = "allowed" // a limit that is the operator's to set; Migrate leaves it
 )
 
-// String is the difference on one line.
+// String is d on one line.
 func (d Difference) String() string {
-	s := fmt.Sprintf("stream %s: %s is %s, not %s", d.Stream, d.Setting, d.Is, d.ShouldBe)
+	s := fmt.Sprintf("stream %s: %s is %s, should be %s", d.Stream, d.Setting, d.Is, d.ShouldBe)
 	if d.Breaks != "" {
 		s += ": " + d.Breaks
 	}
@@ -150,17 +151,14 @@ func text(name string, v any) string {
 	if v == nil {
 		return "not set"
 	}
-	if ns, ok := v.(float64); ok && slices.Contains([]string{"max_age", "duplicate_window", "subject_delete_marker_ttl"}, name) {
-		return time.Duration(ns).String()
+	n, ok := v.(float64)
+	switch {
+	case ok && slices.Contains([]string{"max_age", "duplicate_window", "subject_delete_marker_ttl"}, name):
+		return time.Duration(n).String()
+	case ok:
+		return strconv.FormatFloat(n, 'f', -1, 64)
 	}
-	if s, ok := v.(string); ok {
-		return s
-	}
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	return string(raw)
+	return fmt.Sprint(v)
 }
 
 // Drift waits for the broker, creates nothing, and lists in what the streams differ from the table, and which of them do

@@ -91,7 +91,8 @@ func (in *Inbox) collect(msgs []*Message, batch jetstream.MessageBatch, err erro
 }
 
 func (in *Inbox) fetchError(err error) error {
-	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, nats.ErrTimeout) {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, jetstream.ErrBatchCompleted) { // which a new leader says of what the old one has sent
 		return nil
 	}
 	if !isGone(err) && !in.bus.nc.IsClosed() {

@@ -52,7 +52,8 @@ var streams = []stream{
 	{redrive, "redrive.>", jetstream.StreamConfig{
 		Description:       "messages for one worker each: to be tried again at a time, or handed back by a person",
 		Retention:         jetstream.WorkQueuePolicy,
-		AllowMsgSchedules: true, // forbids DiscardNew; without a limit nothing is discarded
+		AllowMsgSchedules: true, // which makes the server allow roll-ups; forbids DiscardNew; without a limit nothing is discarded
+		AllowRollup:       true,
 	}},
 	{dead, "dead.>", jetstream.StreamConfig{
 		Description: "messages that a worker gave up on, with the reason",
@@ -94,15 +95,18 @@ const duplicateWindow = 2 * time.Minute
 func (b *Bus) createStreams(ctx context.Context) error {
 	for _, s := range streams {
 		cfg := b.streamConfig(s)
-		_, err := b.js.CreateStream(ctx, cfg)
+		st, err := b.js.CreateStream(ctx, cfg)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // there already, perhaps with an operator's own limits
-			_, err = b.js.Stream(ctx, cfg.Name)
+			st, err = b.js.Stream(ctx, cfg.Name)
 			if errors.Is(err, jetstream.ErrStreamNotFound) {
 				err = fmt.Errorf("another process is creating it: %s", err) //nolint:errorlint // passes, as this one's kind would not
 			}
 		}
 		if err != nil {
 			return fmt.Errorf("cannot create stream %s (it needs NATS 2.15 or newer with JetStream, and %d servers for its replicas): %w", cfg.Name, cfg.Replicas, err)
+		}
+		if err := quorate(st.CachedInfo()); err != nil {
+			return err
 		}
 	}
 	return nil
