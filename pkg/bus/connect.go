@@ -133,7 +133,7 @@ const (
 func (b *Bus) persist(ctx context.Context, what string, try func(context.Context) error) error {
 	began, said := time.Now(), time.Time{}
 	for pause := pauseFirst; ; pause = min(2*pause, pauseMost) {
-		err := b.attempt(ctx, try)
+		err := b.attempt(ctx, 2*time.Second+4*pause, try) // longer each time, should it be slow
 		if err == nil {
 			if !said.IsZero() {
 				b.log.Info("waited for "+what, zap.Duration("took", time.Since(began)))
@@ -156,15 +156,15 @@ func (b *Bus) persist(ctx context.Context, what string, try func(context.Context
 	}
 }
 
-// attempt bounds one try: without a leader, a request may have no answer at all.
-func (b *Bus) attempt(ctx context.Context, try func(context.Context) error) error {
+// attempt bounds one try: during an election, a request may have no answer at all.
+func (b *Bus) attempt(ctx context.Context, most time.Duration, try func(context.Context) error) error {
 	if b.nc.IsClosed() {
 		return nats.ErrConnectionClosed
 	}
 	if !b.nc.IsConnected() {
 		return b.disconnected()
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	return try(ctx)
 }
