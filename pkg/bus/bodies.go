@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -62,8 +63,13 @@ func (r bodyRef) set(h nats.Header) {
 	h[headerBodySHA256] = []string{r.sha256}
 }
 
-// room is how many bytes of data a message may have on this connection.
-func (b *Bus) room() int64 { return b.nc.MaxPayload() - headroom }
+// room is how many bytes of data a message may have on this connection. Until there is one, nothing bounds it.
+func (b *Bus) room() int64 {
+	if most := b.nc.MaxPayload(); most > 0 {
+		return most - headroom
+	}
+	return math.MaxInt64
+}
 
 // publishLarge stores d's body as an object, then d without it.
 func (b *Bus) publishLarge(ctx context.Context, d *Delivery) error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -90,59 +91,14 @@ type Bus struct {
 	monitorURL string
 	embedded   bool
 
+	prepared chan struct{}         // closed once every stream exists
+	once     sync.Once             // closes it
+	trouble  atomic.Pointer[error] // why Prepare or Open still waits
+	undialed atomic.Pointer[error] // why the last attempt to connect failed
+
 	failure   atomic.Pointer[failure] // of the last delivery, unless that was stored
 	committer committer
 	stop      context.CancelFunc // of the committer
-}
-
-// Connect connects to the server that cfg names and makes sure that every stream exists. A stream that is there
-// already is left as it is.
-func Connect(ctx context.Context, cfg Config, name string, log *zap.Logger) (*Bus, error) {
-	if cfg.URL == "" && cfg.Server == nil {
-		return nil, errors.New("nats.url is empty; give the address of a NATS server, as in nats://nats:4222")
-	}
-	opts := []nats.Option{
-		nats.Name("onhook-" + name),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(250 * time.Millisecond),
-		nats.IgnoreAuthErrorAbort(), // credentials are being rotated: the file is read again at each attempt
-		nats.ReconnectBufSize(-1),   // a publish while disconnected fails at once and is tried again by its caller
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				log.Warn("broker connection lost", zap.Error(err))
-			}
-		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) {
-			log.Info("broker connection is back", zap.String("server", nc.ConnectedUrlRedacted()))
-		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("broker", zap.Error(err)) }),
-	}
-	if cfg.CredsFile != "" {
-		opts = append(opts, nats.UserCredentials(cfg.CredsFile))
-	}
-	if cfg.Server != nil {
-		opts = append(opts, nats.InProcessServer(cfg.Server))
-	}
-	nc, err := nats.Connect(cfg.URL, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("cannot connect to NATS; check nats.url and that the server runs: %w", err)
-	}
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(maxInFlight), jetstream.WithPublishAsyncTimeout(20*time.Second))
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	b := &Bus{nc: nc, js: js, log: log, prefix: cfg.Prefix, replicas: cfg.Replicas, ackWait: cfg.AckWait,
-		durability: cfg.Durability, monitorURL: cfg.MonitorURL, embedded: cfg.Server != nil}
-	if err := b.createStreams(ctx); err != nil {
-		nc.Close()
-		return nil, err
-	}
-	b.committer = committer{publish: b.publish, prefix: b.prefix, wake: make(chan struct{}, 1)}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	b.stop = stop
-	go b.committer.run(run)
-	return b, nil
 }
 
 // Close sends what is still to be sent, acknowledgements among it, and closes the connection.
@@ -165,8 +121,11 @@ const remembered = 10 * time.Second
 
 // Ready says why deliveries cannot be published just now, or nil.
 func (b *Bus) Ready(ctx context.Context) error {
+	if !b.isPrepared() {
+		return b.notPrepared()
+	}
 	if !b.nc.IsConnected() {
-		return fmt.Errorf("not connected to NATS (%s)", b.nc.Status())
+		return b.disconnected()
 	}
 	if f := b.failure.Load(); f != nil && time.Since(f.at) < remembered {
 		return fmt.Errorf("the last delivery could not be stored: %w", f.err)
@@ -177,9 +136,34 @@ func (b *Bus) Ready(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", name, err)
 		}
-		if i := st.CachedInfo(); s.name == webhooks && full(i) { // another one being full delays calls, and loses none
+		i := st.CachedInfo()
+		if err := quorate(i); err != nil {
+			return err
+		}
+		if s.name == webhooks && full(i) { // another one being full delays calls, and loses none
 			return fmt.Errorf("stream %s is full (%d messages, %d bytes); raise its limits or wait for old messages to age out", name, i.State.Msgs, i.State.Bytes)
 		}
+	}
+	return nil
+}
+
+// quorate says why a stream can store nothing, although somebody answers for it, or nil. A leader that has lost the
+// others answers for some ten seconds as if nothing were wrong, and after that as one server among others.
+func quorate(i *jetstream.StreamInfo) error {
+	if i.Cluster == nil {
+		return nil // a single server
+	}
+	if i.Cluster.Leader == "" {
+		return fmt.Errorf("stream %s has no leader; an election takes seconds, or too few of its servers are there", i.Config.Name)
+	}
+	there := 1 // the leader, which is not among the replicas
+	for _, r := range i.Cluster.Replicas {
+		if !r.Offline {
+			there++
+		}
+	}
+	if all := len(i.Cluster.Replicas) + 1; there <= all/2 {
+		return fmt.Errorf("stream %s has %d of its %d servers, too few to store anything; start the others", i.Config.Name, there, all)
 	}
 	return nil
 }

@@ -26,10 +26,19 @@ type Inbox struct {
 	from     jetstream.Consumer
 }
 
-// Open returns c's two inboxes, making the durable consumers that do not exist yet.
+// Open returns c's two inboxes, making the durable consumers that do not exist yet. It waits for the streams, which
+// Prepare or Run make.
 func (b *Bus) Open(ctx context.Context, c Consumer) (own, again *Inbox, err error) {
-	o, a, err := b.openConsumer(ctx, c)
-	if err != nil {
+	select {
+	case <-b.prepared:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+	var o, a jetstream.Consumer
+	if err := b.persist(ctx, "consumer "+c.Name, func(ctx context.Context) (err error) {
+		o, a, err = b.openConsumer(ctx, c)
+		return err
+	}); err != nil {
 		return nil, nil, err
 	}
 	return &Inbox{bus: b, consumer: c, from: o}, &Inbox{bus: b, consumer: c, from: a}, nil
@@ -82,7 +91,8 @@ func (in *Inbox) collect(msgs []*Message, batch jetstream.MessageBatch, err erro
 }
 
 func (in *Inbox) fetchError(err error) error {
-	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, nats.ErrTimeout) {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, jetstream.ErrBatchCompleted) { // which a new leader says of what the old one has sent
 		return nil
 	}
 	if !isGone(err) && !in.bus.nc.IsClosed() {

@@ -15,6 +15,8 @@ type StreamStatus struct {
 	Messages uint64 `json:"messages"` // deliveries, in WEBHOOKS, however many share an envelope
 	Bytes    uint64 `json:"bytes"`
 	Replicas int    `json:"replicas"`
+
+	Differences []Difference `json:"differences"` // from the table
 }
 
 // ConsumerStatus is how far behind a consumer is.
@@ -38,6 +40,9 @@ func (b *Bus) Streams(ctx context.Context) ([]StreamStatus, error) {
 		}
 		i := st.CachedInfo()
 		status := StreamStatus{Name: i.Config.Name, Messages: i.State.Msgs, Bytes: i.State.Bytes, Replicas: i.Config.Replicas}
+		if status.Differences, err = compare(i.Config, b.streamConfig(s)); err != nil {
+			return nil, err
+		}
 		if s.name == webhooks {
 			envelopes, err := countSubjects(ctx, st, b.prefix+envelopeSubjects)
 			if err != nil {

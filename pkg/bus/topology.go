@@ -36,13 +36,15 @@ const (
 
 const day = 24 * time.Hour
 
-// streams is every stream. Nothing here may discard old messages for want of room: a full stream must refuse, so that
-// the sender hears of it.
-var streams = []struct {
+type stream struct {
 	name    string
 	subject string
 	config  jetstream.StreamConfig
-}{
+}
+
+// streams is every stream. Nothing here may discard old messages for want of room: a full stream must refuse, so that
+// the sender hears of it.
+var streams = []stream{
 	{webhooks, "webhooks.>", jetstream.StreamConfig{
 		Description: "deliveries as sent, until decoded and for 14 days after",
 		MaxAge:      14 * day,
@@ -59,7 +61,8 @@ var streams = []struct {
 	{redrive, "redrive.>", jetstream.StreamConfig{
 		Description:       "messages for one worker each: to be tried again at a time, or handed back by a person",
 		Retention:         jetstream.WorkQueuePolicy,
-		AllowMsgSchedules: true, // forbids DiscardNew; without a limit nothing is discarded
+		AllowMsgSchedules: true, // which makes the server allow roll-ups; forbids DiscardNew; without a limit nothing is discarded
+		AllowRollup:       true,
 	}},
 	{dead, "dead.>", jetstream.StreamConfig{
 		Description: "messages that a worker gave up on, with the reason",
@@ -108,19 +111,35 @@ var (
 // Consumers is every consumer, in the order of the pipeline.
 var Consumers = []Consumer{Decoder, Storage}
 
+// streamConfig is the stream as it should be.
+func (b *Bus) streamConfig(s stream) jetstream.StreamConfig {
+	cfg := s.config
+	cfg.Name = b.streamName(s.name)
+	cfg.Subjects = []string{b.streamName(s.subject)}
+	cfg.Storage = jetstream.FileStorage
+	cfg.Replicas = b.replicas
+	cfg.Duplicates = duplicateWindow
+	return cfg
+}
+
+// duplicateWindow is how long a stream knows a message by its id: a publish without an answer is repeated within it.
+const duplicateWindow = 2 * time.Minute
+
 func (b *Bus) createStreams(ctx context.Context) error {
 	for _, s := range streams {
-		cfg := s.config
-		cfg.Name = b.streamName(s.name)
-		cfg.Subjects = []string{b.streamName(s.subject)}
-		cfg.Storage = jetstream.FileStorage
-		cfg.Replicas = b.replicas
-		_, err := b.js.CreateStream(ctx, cfg)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			continue // there already, perhaps with an operator's own limits
+		cfg := b.streamConfig(s)
+		st, err := b.js.CreateStream(ctx, cfg)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // there already, perhaps with an operator's own limits
+			st, err = b.js.Stream(ctx, cfg.Name)
+			if errors.Is(err, jetstream.ErrStreamNotFound) {
+				err = fmt.Errorf("another process is creating it: %s", err) //nolint:errorlint // passes, as this one's kind would not
+			}
 		}
 		if err != nil {
-			return fmt.Errorf("cannot create stream %s (it needs NATS 2.15 or newer with JetStream): %w", cfg.Name, err)
+			return fmt.Errorf("cannot create stream %s (it needs NATS 2.15 or newer with JetStream, and %d servers for its replicas): %w", cfg.Name, cfg.Replicas, err)
+		}
+		if err := quorate(st.CachedInfo()); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -7,11 +7,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/config"
 	"github.com/onhook/onhook/pkg/service"
-	"github.com/onhook/onhook/pkg/store"
-	"github.com/onhook/onhook/services/storage"
 )
 
 type checkCmd struct {
@@ -24,9 +26,13 @@ type finding struct {
 	Message string `json:"message"`
 }
 
-// Run reads every section as the services do, and says all that is wrong.
-func (c *checkCmd) Run(t terminal) error {
+// Run reads every section as the services do, looks at the streams, and says all that is wrong.
+func (c *checkCmd) Run(ctx context.Context, t terminal) error {
 	s, err := checkFile(c.Config)
+	var notes []string
+	if err == nil && s.nats.URL != "" {
+		notes, err = checkStreams(ctx, s.nats)
+	}
 	if c.JSON {
 		found := []finding{}
 		if err != nil {
@@ -34,8 +40,12 @@ func (c *checkCmd) Run(t terminal) error {
 				found = append(found, finding{strings.TrimSpace(line)})
 			}
 		}
-		if perr := printJSON(t.out, map[string]any{"ok": err == nil, "findings": found}); perr != nil {
+		if perr := printJSON(t.out, map[string]any{"ok": err == nil, "findings": found, "notes": append([]string{}, notes...)}); perr != nil {
 			return perr
+		}
+	} else {
+		for _, n := range notes {
+			_, _ = fmt.Fprintln(t.out, n)
 		}
 	}
 	if err != nil {
@@ -45,6 +55,39 @@ func (c *checkCmd) Run(t terminal) error {
 		_, err = fmt.Fprintf(t.out, "%s is right: %d sources (%s)\n", c.Config, len(s.sources), strings.Join(slices.Sorted(maps.Keys(s.sources)), ", "))
 	}
 	return err
+}
+
+// checkPatience is how long a check waits for the broker, which need not be there.
+const checkPatience = 3 * time.Second
+
+// checkStreams says in what the streams differ from what they should be; notes are what need not be mended.
+func checkStreams(ctx context.Context, nats bus.Config) (notes []string, err error) {
+	b, err := bus.New(nats, "check", zap.NewNop())
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	ctx, cancel := context.WithTimeout(ctx, checkPatience)
+	defer cancel()
+	found, missing, err := b.Drift(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return []string{fmt.Sprintf("streams: not looked at: %v", err)}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range missing {
+		notes = append(notes, fmt.Sprintf("stream %s: does not exist yet; the first service to start creates it", name))
+	}
+	var errs []error
+	for _, d := range found {
+		if d.Kind == bus.DriftAllowed {
+			notes = append(notes, fmt.Sprintf("%s; that is yours to set", d))
+		} else {
+			errs = append(errs, fmt.Errorf("%s; `onhook migrate` puts it right", d))
+		}
+	}
+	return notes, errors.Join(errs...)
 }
 
 func checkFile(path string) (settings, error) {
@@ -59,41 +102,4 @@ func checkFile(path string) (settings, error) {
 		err = fmt.Errorf("%s: no sources; without one there is nobody to take webhooks from", path)
 	}
 	return s, err
-}
-
-type migrateCmd struct {
-	Config string `help:"Migrate the database that this file names." placeholder:"FILE"`
-	Data   string `help:"Without one in the file, migrate the SQLite database in this folder." default:"data" placeholder:"DIR"`
-	JSON   bool   `help:"Print JSON." name:"json"`
-}
-
-// Run migrates the database.
-func (c *migrateCmd) Run(ctx context.Context, t terminal) error {
-	f := config.Empty()
-	if c.Config != "" {
-		var err error
-		if f, err = config.Load(c.Config); err != nil {
-			return err
-		}
-	}
-	cfg := storage.DefaultConfig()
-	if err := f.Section("storage", &cfg); err != nil {
-		return err
-	}
-	if cfg.DSN == "" {
-		cfg.DSN = config.Secret(dataDSN(c.Data))
-	}
-	from, to, err := store.Migrate(ctx, cfg.DSN.Reveal())
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(t.out, map[string]int64{"from": from, "to": to})
-	}
-	if from == to {
-		_, err = fmt.Fprintf(t.out, "the database is at version %d already\n", to)
-	} else {
-		_, err = fmt.Fprintf(t.out, "the database went from version %d to %d\n", from, to)
-	}
-	return err
 }

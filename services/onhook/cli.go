@@ -23,8 +23,8 @@ type cli struct {
 	Dead    deadCmd    `cmd:"" help:"List, show, redrive or discard the messages that a worker gave up on."`
 	Spool   spoolCmd   `cmd:"" help:"List or drain a spool that a stopped process has left on a disk."`
 	Status  statusCmd  `cmd:"" help:"Show the streams and how far behind each consumer is."`
-	Check   checkCmd   `cmd:"" help:"Check a configuration file."`
-	Migrate migrateCmd `cmd:"" help:"Bring the database schema to this version."`
+	Check   checkCmd   `cmd:"" help:"Check a configuration file, and the streams of the broker that it names."`
+	Migrate migrateCmd `cmd:"" help:"Bring the database schema, and the settings of the streams, to this version."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -88,7 +88,7 @@ func (c *opsCmd) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer func() { _ = db.Close() }() // it only reads
-	b, err := bus.Connect(ctx, nats, "ops", p.Log)
+	b, err := bus.New(nats, "ops", p.Log)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (c *opsCmd) Run(ctx context.Context, t terminal) error {
 	}
 	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
 	p.Admin.AddCheck(service.Check{Name: "database", Probe: db.Ping})
-	return p.Run(ctx, service.Part{Name: "ops", Run: o.run})
+	return p.Run(ctx, service.Part{Name: "broker", Run: b.Run}, service.Part{Name: "ops", Run: o.run})
 }
 
 // ops serves the operator's API to those who have a token.

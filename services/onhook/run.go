@@ -121,19 +121,15 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 		return err
 	}
 	defer func() { _ = db.Close() }() // every batch is committed by then
-	b, err := bus.Connect(ctx, s.nats, "run", p.Log)
+	b, err := bus.New(s.nats, "run", p.Log)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-
-	sto, err := storage.New(ctx, s.storage, db, b, p.Log, p.Metrics)
-	if err != nil {
-		return err
-	}
-	dec, err := decoder.New(ctx, s.decoder, provider.All(), b, p.Log, p.Metrics)
-	if err != nil {
-		return err
+	if s.nats.Server != nil {
+		if err := migrateStreams(ctx, b, p.Log); err != nil {
+			return err
+		}
 	}
 	out, err := spool.New(s.ingress.Spool, b, p.Log, p.Metrics)
 	if err != nil {
@@ -146,16 +142,46 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 	}
 	p.Admin.AddCheck(service.Check{Name: "broker", Probe: out.Ready(b.Ready)})
 	p.Admin.AddCheck(service.Check{Name: "durability", Probe: out.Ready(b.Durable)})
+	p.Admin.AddCheck(service.Check{Name: "streams", Probe: out.Ready(b.Sound)})
 	p.Admin.AddCheck(service.Check{Name: "database", Probe: db.Ping})
 	p.Admin.Handle("/v1/", newAPI(b, db, p.Log))
 	p.Grace = max(p.Grace, s.decoder.Grace+5*time.Second, s.storage.Grace+5*time.Second) // a worker's own, and what it settles after
 	ready(in)
 	return p.Run(ctx, append(parts,
-		service.Part{Name: "storage", Run: sto.Run},
-		service.Part{Name: "decoder", Run: dec.Run},
+		service.Part{Name: "broker", Run: b.Run},
+		service.Part{Name: "storage", Run: func(ctx context.Context) error {
+			sto, err := storage.New(ctx, s.storage, db, b, p.Log, p.Metrics) // waits for the broker, as the decoder does
+			if err != nil {
+				return err
+			}
+			return sto.Run(ctx)
+		}},
+		service.Part{Name: "decoder", Run: func(ctx context.Context) error {
+			dec, err := decoder.New(ctx, s.decoder, provider.All(), b, p.Log, p.Metrics)
+			if err != nil {
+				return err
+			}
+			return dec.Run(ctx)
+		}},
 		service.Part{Name: "spool", Run: out.Run},
 		service.Part{Name: "ingress", Run: in.Run},
 	)...)
+}
+
+// migrateStreams brings the embedded server's streams to this version's table. What cannot be changed does not keep the
+// process from starting: whoever is to mend it needs the server.
+func migrateStreams(ctx context.Context, b *bus.Bus, log *zap.Logger) error {
+	if err := b.Prepare(ctx); err != nil {
+		return err
+	}
+	changed, err := b.Migrate(ctx)
+	for _, d := range changed {
+		log.Info("stream migrated", zap.String("stream", d.Stream), zap.String("setting", d.Setting), zap.String("was", d.Is), zap.String("is", d.ShouldBe))
+	}
+	if err != nil {
+		log.Error("a stream could not be migrated", zap.Error(err))
+	}
+	return nil
 }
 
 // dataDSN is the database of an installation that names none.

@@ -25,6 +25,14 @@ func (c *statusCmd) Run(ctx context.Context, t terminal) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
+	for _, st := range s.Streams {
+		for i, d := range st.Differences {
+			if i == 0 {
+				_, _ = fmt.Fprintln(t.out)
+			}
+			_, _ = fmt.Fprintf(t.out, "%s: %s\n", d.Kind, d)
+		}
+	}
 	verdict := "ok"
 	if !s.Durability.OK {
 		verdict = "NOT OK"

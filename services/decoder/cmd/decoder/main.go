@@ -31,16 +31,19 @@ func run(ctx context.Context) error {
 	if err := errors.Join(p.Config.Section("decoder", &cfg), p.Config.Section("nats", &nats)); err != nil {
 		return err
 	}
-	b, err := bus.Connect(ctx, nats, "decoder", p.Log)
+	b, err := bus.New(nats, "decoder", p.Log)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	d, err := decoder.New(ctx, cfg, provider.All(), b, p.Log, p.Metrics)
-	if err != nil {
-		return err
-	}
 	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
+	p.Admin.AddCheck(service.Check{Name: "streams", Probe: b.Sound})
 	p.Grace = max(p.Grace, cfg.Grace+5*time.Second) // the worker's own, and what it settles after
-	return p.Run(ctx, service.Part{Name: "decoder", Run: d.Run})
+	return p.Run(ctx, service.Part{Name: "broker", Run: b.Run}, service.Part{Name: "decoder", Run: func(ctx context.Context) error {
+		d, err := decoder.New(ctx, cfg, provider.All(), b, p.Log, p.Metrics) // waits for the broker
+		if err != nil {
+			return err
+		}
+		return d.Run(ctx)
+	}})
 }

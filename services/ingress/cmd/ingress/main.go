@@ -35,7 +35,7 @@ func run(ctx context.Context) (err error) {
 	if len(sources) == 0 {
 		return &service.UsageError{Err: errors.New("the configuration has no sources; without one there is nobody to take webhooks from")}
 	}
-	b, err := bus.Connect(ctx, nats, "ingress", p.Log)
+	b, err := bus.New(nats, "ingress", p.Log)
 	if err != nil {
 		return err
 	}
@@ -51,5 +51,6 @@ func run(ctx context.Context) (err error) {
 	}
 	p.Admin.AddCheck(service.Check{Name: "broker", Probe: out.Ready(b.Ready)})
 	p.Admin.AddCheck(service.Check{Name: "durability", Probe: out.Ready(b.Durable)})
-	return p.Run(ctx, service.Part{Name: "spool", Run: out.Run}, service.Part{Name: "ingress", Run: in.Run})
+	p.Admin.AddCheck(service.Check{Name: "streams", Probe: out.Ready(b.Sound)})
+	return p.Run(ctx, service.Part{Name: "broker", Run: b.Run}, service.Part{Name: "spool", Run: out.Run}, service.Part{Name: "ingress", Run: in.Run})
 }

@@ -36,17 +36,19 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = db.Close() }() // every batch is committed by then
-	b, err := bus.Connect(ctx, nats, "storage", p.Log)
+	b, err := bus.New(nats, "storage", p.Log)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	s, err := storage.New(ctx, cfg, db, b, p.Log, p.Metrics)
-	if err != nil {
-		return err
-	}
 	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
 	p.Admin.AddCheck(service.Check{Name: "database", Probe: db.Ping})
 	p.Grace = max(p.Grace, cfg.Grace+5*time.Second) // the worker's own, and what it settles after
-	return p.Run(ctx, service.Part{Name: "storage", Run: s.Run})
+	return p.Run(ctx, service.Part{Name: "broker", Run: b.Run}, service.Part{Name: "storage", Run: func(ctx context.Context) error {
+		s, err := storage.New(ctx, cfg, db, b, p.Log, p.Metrics) // waits for the broker
+		if err != nil {
+			return err
+		}
+		return s.Run(ctx)
+	}})
 }
