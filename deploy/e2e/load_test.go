@@ -1,0 +1,236 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// loadOptions says how much is sent. The zero value is a load that an installation on two cores bears with ease.
+type loadOptions struct {
+	rate     float64 // deliveries in a second; 60 if not given, as fast as they are answered if negative
+	inFlight int     // deliveries that wait for their answers at once; 64 if not given
+	patience time.Duration
+}
+
+// duplicates of 100 deliveries are of a call that was sent before: half of them at the same time, half later.
+const duplicates = 10
+
+// tries is how often a delivery is sent by a provider that tries again. cllr does not.
+const tries = 4
+
+// load sends webhooks until it is stopped, and keeps what was answered.
+type load struct {
+	in     *installation
+	author *author
+	client *http.Client
+	slots  chan struct{}
+	limit  *rate.Limiter
+	stopIt context.CancelFunc
+	wg     sync.WaitGroup
+	began  time.Time
+	took   time.Duration
+
+	mu      sync.Mutex
+	calls   []sentCall // the n-th call at n
+	sent    int        // requests
+	doubled int        // of these, of a call that was sent before; retries are not counted
+	answers map[string]int
+	acks    []time.Duration // of the requests that got 200
+	refused []time.Duration // of those that got 503
+}
+
+// sentCall is what is known of one call.
+type sentCall struct {
+	hash  [sha256.Size]byte // of its body
+	acked bool              // one of its deliveries got 200
+}
+
+// startLoad sends to every hook of in, in turn.
+func startLoad(t *testing.T, in *installation, o loadOptions) *load {
+	t.Helper()
+	if o.rate == 0 {
+		o.rate = 60
+	}
+	limit := rate.NewLimiter(rate.Inf, 1)
+	if o.rate > 0 {
+		limit = rate.NewLimiter(rate.Limit(o.rate), max(1, int(o.rate/50)))
+	}
+	if o.inFlight == 0 {
+		o.inFlight = 64
+	}
+	if o.patience == 0 {
+		o.patience = 10 * time.Second // then the providers give up
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l := &load{
+		in: in, author: newAuthor(t, hex.EncodeToString(binaryRandom())), limit: limit, stopIt: stop, slots: make(chan struct{}, o.inFlight),
+		client:  &http.Client{Timeout: o.patience, Transport: &http.Transport{MaxIdleConnsPerHost: o.inFlight}},
+		answers: map[string]int{}, began: time.Now(),
+	}
+	l.wg.Go(func() { l.run(ctx) })
+	t.Cleanup(l.stop)
+	return l
+}
+
+func binaryRandom() []byte {
+	n := rand.Uint32()
+	return []byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
+}
+
+// run starts delivery after delivery, each in a goroutine of its own, until ctx ends.
+func (l *load) run(ctx context.Context) {
+	for l.limit.Wait(ctx) == nil {
+		select {
+		case l.slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		n, body := l.next()
+		l.wg.Go(func() { l.deliver(ctx, n, body) })
+		if rand.IntN(200) < duplicates { // at the same time
+			l.countDuplicate()
+			select {
+			case l.slots <- struct{}{}:
+				l.wg.Go(func() { l.deliver(ctx, n, body) })
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+func (l *load) countDuplicate() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doubled++
+}
+
+// next is the next call's number and body, or an earlier one's.
+func (l *load) next() (int, []byte) {
+	l.mu.Lock()
+	n := len(l.calls)
+	if n > 0 && rand.IntN(200) < duplicates {
+		l.doubled++
+		n = rand.IntN(n)
+		l.mu.Unlock()
+		return n, l.author.body(n)
+	}
+	l.calls = append(l.calls, sentCall{})
+	l.mu.Unlock()
+	body := l.author.body(n)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls[n].hash = sha256.Sum256(body)
+	return n, body
+}
+
+// deliver sends one delivery as its provider would, having a slot. Once the load is stopped it does not wait to try again.
+func (l *load) deliver(ctx context.Context, n int, body []byte) {
+	s := l.author.sample(n)
+	for try := 1; ; try++ {
+		if body == nil {
+			body = l.author.body(n)
+		}
+		again := l.post(s, n, body, l.in.hooks[(n+try)%len(l.in.hooks)])
+		<-l.slots
+		if !again || try == tries || s.provider.Name == "cllr" || ctx.Err() != nil {
+			return
+		}
+		body = nil // many may wait, and for long
+		pause := time.NewTimer(time.Duration(float64(500*time.Millisecond<<(try-1)) * (1 + rand.Float64())))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+		}
+		l.slots <- struct{}{}
+	}
+}
+
+// post sends one request and reports whether its answer, or the want of one, asks for another.
+func (l *load) post(s sample, n int, body []byte, hook string) (again bool) {
+	url := hook + "/v1/webhooks/" + s.provider.Name
+	if s.provider.Sign == nil {
+		url += "/" + token
+	}
+	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		panic(err) // a URL of our own
+	}
+	if s.provider.Sign != nil {
+		req.Header = s.provider.Sign(body, secret, "")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	began := time.Now()
+	resp, err := l.client.Do(req)
+	answer := "no connection"
+	if err == nil {
+		answer = strconv.Itoa(resp.StatusCode)
+		_, err = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+	} else if os.IsTimeout(err) || errors.Is(err, context.DeadlineExceeded) {
+		answer = "timeout"
+	}
+	took := time.Since(began)
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent++
+	l.answers[answer]++
+	switch answer {
+	case "200": // the provider is content with the status, whatever became of the rest
+		l.calls[n].acked = true
+		l.acks = append(l.acks, took)
+		return false
+	case "503":
+		l.refused = append(l.refused, took)
+	}
+	return err != nil || answer[0] == '5'
+}
+
+// acked is how many requests got 200 so far.
+func (l *load) acked() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.acks)
+}
+
+// answered is how often there was this answer so far.
+func (l *load) answered(answer string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.answers[answer]
+}
+
+// awaitAcks waits until n more requests have got 200.
+func (l *load) awaitAcks(n int) {
+	l.in.t.Helper()
+	want := l.acked() + n
+	await(l.in.t, "acknowledgements under load", func() bool { return l.acked() >= want })
+}
+
+// stop ends the load and waits until every request has its answer.
+func (l *load) stop() {
+	l.stopIt()
+	l.wg.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.took == 0 {
+		l.took = time.Since(l.began)
+	}
+	l.client.CloseIdleConnections()
+}

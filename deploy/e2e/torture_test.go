@@ -1,0 +1,88 @@
+//go:build linux
+
+package e2e
+
+import (
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// fault is one line of the table: what is done to an installation under load.
+type fault struct {
+	name     string
+	injected string // one sentence for RESULTS.md
+	run      func(t *testing.T, s *suite, r *result)
+}
+
+// faults is every fault, in the order in which they run.
+var faults = []fault{
+	{"nothing", "Nothing: what the others are compared with.", nothing},
+	{"onhook run killed", "SIGKILL to `onhook run`, the broker within it, again and again.", killTogether},
+	{"ingress killed", "SIGKILL to one of two ingress processes, in turn.", killService(func(in *installation) []*process { return in.ingress })},
+	{"decoder killed", "SIGKILL to one of two decoders, in turn.", killService(func(in *installation) []*process { return in.decoder })},
+	{"storage killed", "SIGKILL to one of two storage workers, in turn.", killService(func(in *installation) []*process { return in.storage })},
+	{"broker killed", "SIGKILL to a single-node NATS server that syncs every write.", killService(func(in *installation) []*process { return []*process{in.broker} })},
+}
+
+// suite is what all faults share.
+type suite struct {
+	long bool   // the form: in full, or short enough for every test run
+	bin  string // the folder of the binaries
+}
+
+// count is how often something is done in this form.
+func (s *suite) count(short, long int) int {
+	if s.long {
+		return long
+	}
+	return short
+}
+
+// time is how long something is done in this form.
+func (s *suite) time(short, long time.Duration) time.Duration {
+	if s.long {
+		return long
+	}
+	return short
+}
+
+// TestTorture runs every fault. ONHOOK_TORTURE=long runs them in full; a run of all of them in full writes RESULTS.md and
+// results.json.
+func TestTorture(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes minutes")
+	}
+	s := &suite{long: os.Getenv("ONHOOK_TORTURE") == "long", bin: t.TempDir()}
+	s.build(t)
+	began := time.Now()
+	results := make([]*result, len(faults))
+	t.Run("faults", func(t *testing.T) { // which returns when those that are parallel have ended
+		for i, f := range faults {
+			t.Run(f.name, func(t *testing.T) {
+				if !s.long {
+					t.Parallel() // most of their time they wait; in full each has the machine for itself
+				}
+				r := newResult(f, s)
+				results[i] = r
+				defer func() { r.finish(t) }()
+				f.run(t, s, r)
+			})
+		}
+	})
+	dir := t.ArtifactDir()
+	if s.long && !slices.Contains(results, nil) {
+		dir = "."
+	}
+	writeResults(t, dir, began, slices.DeleteFunc(results, func(r *result) bool { return r == nil }))
+}
+
+// nothing is load without a fault.
+func nothing(t *testing.T, s *suite, r *result) {
+	in := together(t, s, nil)
+	l := startLoad(t, in, loadOptions{})
+	l.awaitAcks(s.count(300, 3000))
+	l.stop()
+	check(t, in, l, r)
+}
