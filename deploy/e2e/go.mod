@@ -3,6 +3,7 @@ module github.com/onhook/onhook/deploy/e2e
 go 1.26.0
 
 require (
+	github.com/hanwen/go-fuse/v2 v2.12.1
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/onhook/onhook/pkg v0.0.0
 	github.com/onhook/onhook/schemas v0.0.0

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,15 +50,13 @@ func startProcess(t *testing.T, name, ready, path string, args ...string) *proce
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		runtime.LockOSThread() // not unlocked: with this thread the kernel ends the process, see run
 		p.supervise()
 	}()
 	t.Cleanup(func() {
 		p.mu.Lock()
 		p.over = true
-		if p.down != nil {
-			close(p.down)
-			p.down = nil
-		}
+		p.release()
 		p.signalLocked(syscall.SIGKILL)
 		p.mu.Unlock()
 		<-ended
@@ -106,7 +105,8 @@ func (p *process) run() {
 	}
 	cmd := exec.Command(p.path, p.args...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for the suite, which ends them
+	// A Ctrl-C is for the suite, which ends them; and no suite that is killed leaves any behind.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		p.mu.Unlock()
 		p.t.Errorf("%s: %v", p.name, err)
@@ -140,16 +140,20 @@ func (p *process) kill() {
 	<-exited
 }
 
-// halt ends the process with SIGKILL, and it stays down until start.
+// halt ends the process with SIGKILL, and it stays down until start. It does not wait for the end.
 func (p *process) halt() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.down == nil {
 		p.down = make(chan struct{})
 	}
+	p.signalLocked(syscall.SIGKILL)
+}
+
+// awaitDown waits until the process has ended.
+func (p *process) awaitDown() {
+	p.mu.Lock()
 	exited := p.exited
-	if !p.signalLocked(syscall.SIGKILL) {
-		exited = nil
-	}
 	p.mu.Unlock()
 	if exited != nil {
 		<-exited
@@ -160,6 +164,10 @@ func (p *process) halt() {
 func (p *process) start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.release()
+}
+
+func (p *process) release() {
 	if p.down != nil {
 		close(p.down)
 		p.down = nil

@@ -24,6 +24,8 @@ var faults = []fault{
 	{"decoder killed", "SIGKILL to one of two decoders, in turn.", killService(func(in *installation) []*process { return in.decoder })},
 	{"storage killed", "SIGKILL to one of two storage workers, in turn.", killService(func(in *installation) []*process { return in.storage })},
 	{"broker killed", "SIGKILL to a single-node NATS server that syncs every write.", killService(func(in *installation) []*process { return []*process{in.broker} })},
+	{"power cut, relaxed", "The power cut of a single-node broker that syncs every two minutes, as it does unless told otherwise: `durability: relaxed`. It shows that the cut is one: acknowledged calls must be missing.", cutPower("2m", true)},
+	{"power cut, fsync", "The same cut with `sync_interval: always`.", cutPower("always", false)},
 }
 
 // suite is what all faults share.
