@@ -209,18 +209,23 @@ func (l *load) acked() int {
 	return len(l.acks)
 }
 
-// answered is how often there was this answer so far.
-func (l *load) answered(answer string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.answers[answer]
-}
-
 // awaitAcks waits until n more requests have got 200.
 func (l *load) awaitAcks(n int) {
 	l.in.t.Helper()
 	want := l.acked() + n
 	await(l.in.t, "acknowledgements under load", func() bool { return l.acked() >= want })
+}
+
+// awaitAnswers waits until n more requests have got an answer.
+func (l *load) awaitAnswers(answer string, n int) {
+	l.in.t.Helper()
+	answered := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.answers[answer]
+	}
+	want := answered() + n
+	await(l.in.t, answer+" under load", func() bool { return answered() >= want })
 }
 
 // stop ends the load and waits until every request has its answer.

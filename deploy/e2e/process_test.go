@@ -208,6 +208,9 @@ func (p *process) ended() int {
 	return p.ends
 }
 
+// admin is the URL of the process's admin listener.
+func (p *process) admin() string { return strings.TrimSuffix(p.ready, "/readyz") }
+
 // awaitReady waits until the process can work.
 func (p *process) awaitReady() {
 	p.t.Helper()

@@ -28,6 +28,10 @@ var faults = []fault{
 	{"power cut, fsync", "The same cut with `sync_interval: always`.", cutPower("always", false)},
 	{"broker stopped", "SIGSTOP to the broker for 30 seconds: connected, but silent. There is no spool.", stopBroker(false)},
 	{"broker stopped, spool", "The same with a spool: nobody is refused.", stopBroker(true)},
+	{"disk full, broker", "The disk of a NATS server fills; then it is made larger, and the server is started anew.", fillBroker},
+	{"disk full, onhook run", "The disk of `onhook run` fills, broker and database; it ends, and is started again until there is room.", fillTogether},
+	{"disk full, spool", "The broker is down, and the disk of the spool fills; then it is made larger.", fillSpool},
+	{"disk full, SQLite", "The disk of the database fills; then it is made larger. Nobody is refused meanwhile.", fillDatabase},
 }
 
 // suite is what all faults share.
