@@ -32,6 +32,7 @@ var faults = []fault{
 	{"disk full, onhook run", "The disk of `onhook run` fills, broker and database; it ends, and is started again until there is room.", fillTogether},
 	{"disk full, spool", "The broker is down, and the disk of the spool fills; then it is made larger.", fillSpool},
 	{"disk full, SQLite", "The disk of the database fills; then it is made larger. Nobody is refused meanwhile.", fillDatabase},
+	{"workers fighting", "Two decoders and two storage workers with an ack wait of one second, each in turn stopped for longer than that with work in its hands.", fight},
 }
 
 // suite is what all faults share.
