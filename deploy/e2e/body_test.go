@@ -3,10 +3,12 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,90 +22,97 @@ const (
 	mostBody  = 200 << 10
 )
 
-// author writes webhook bodies: for the same call always the same bytes.
+// author writes webhook bodies: for the same call always the same bytes, and for each call other ones.
 type author struct {
-	run     string // in every call id, so that two runs share none
-	seed    uint64
-	samples []sample
+	run       string // in every call id, so that two runs share none
+	providers []provider.Provider
+	texts     []text // of the n-th call at n modulo their number
 }
 
-// sample is one provider's documented payload, its large parts apart.
+// texts is how many conversations there are. To write one for each call would take the processor from what is tested.
+const texts = 240
+
+// text is a body but for its call id.
+type text struct {
+	body []byte
+	at   int // where the id begins
+}
+
+// sample is one provider's documented payload, and how a conversation of about size bytes is put into it.
 type sample struct {
-	provider provider.Provider
-	whole    map[string]any
-	talk     func(body map[string]any, r *rand.Rand, size int) // puts a conversation of about size bytes into it
+	provider, example string
+	talk              func(body map[string]any, r *rand.Rand, size int)
 }
 
-func newAuthor(t *testing.T, run string) *author {
+var samples = []sample{
+	{"altur", "full-v2", turns},
+	{"cllr", "full", notes},
+	{"synthflow", "full-2026", lines},
+}
+
+func newAuthor(t *testing.T) *author {
 	t.Helper()
-	a := &author{run: run, seed: rand.Uint64()}
-	for _, s := range []struct {
-		provider, example string
-		talk              func(map[string]any, *rand.Rand, int)
-	}{
-		{"altur", "full-v2", turns},
-		{"cllr", "full", notes},
-		{"synthflow", "full-2026", lines},
-	} {
+	r := rand.New(rand.NewPCG(rand.Uint64(), 0))
+	a := &author{run: fmt.Sprintf("%08x", r.Uint32())}
+	for _, s := range samples {
 		p, ok := provider.Lookup(s.provider)
 		if !ok {
 			t.Fatalf("no provider %s", s.provider)
 		}
-		b, err := schemas.FS.ReadFile("provider/" + s.provider + "/" + s.example + ".example.json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		sample := sample{provider: p, talk: s.talk}
-		if err := json.Unmarshal(b, &sample.whole); err != nil {
-			t.Fatal(err)
-		}
-		a.samples = append(a.samples, sample)
+		a.providers = append(a.providers, p)
+	}
+	for i := range texts {
+		a.texts = append(a.texts, a.write(t, samples[i%len(samples)], a.providers[i%len(samples)], r))
 	}
 	return a
 }
 
-func (a *author) id(n int) string { return fmt.Sprintf("e2e-%s-%d", a.run, n) }
-
-func (a *author) sample(n int) sample { return a.samples[n%len(a.samples)] }
-
-// body is the webhook of the n-th call.
-func (a *author) body(n int) []byte {
-	r := rand.New(rand.NewPCG(a.seed, uint64(n)))
-	s := a.sample(n)
+// write puts a conversation and a call id into the sample of a provider.
+func (a *author) write(t *testing.T, s sample, p provider.Provider, r *rand.Rand) text {
+	t.Helper()
+	example, err := schemas.FS.ReadFile("provider/" + s.provider + "/" + s.example + ".example.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body map[string]any
+	if err := json.Unmarshal(example, &body); err != nil {
+		t.Fatal(err)
+	}
 	size := int(leastBody * math.Pow(mostBody/leastBody, r.Float64()))
-	body := clone(s.whole)
 	if size < 3*leastBody {
 		delete(body, "executed_actions") // what synthflow sends of a short call
 		delete(body, "analysis")
 	}
+	last := len(p.IDPath) - 1
 	at := body
-	for _, key := range s.provider.IDPath[:len(s.provider.IDPath)-1] {
+	for _, key := range p.IDPath[:last] {
 		at = at[key].(map[string]any)
 	}
-	at[s.provider.IDPath[len(s.provider.IDPath)-1]] = a.id(n)
+	at[p.IDPath[last]] = a.id(0)
+	marshal := func() []byte {
+		b, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
 	s.talk(body, r, 0)
-	bare, err := json.Marshal(body)
-	if err != nil {
-		panic(err) // it was JSON before
-	}
-	s.talk(body, r, size-len(bare))
-	b, err := json.Marshal(body)
-	if err != nil {
-		panic(err)
-	}
-	return b
+	s.talk(body, r, size-len(marshal()))
+	b := marshal()
+	return text{b, bytes.Index(b, []byte(a.id(0)))}
 }
 
-// clone copies the objects of a sample, not what they hold.
-func clone(m map[string]any) map[string]any {
-	out := make(map[string]any, len(m))
-	for k, v := range m {
-		if inner, ok := v.(map[string]any); ok {
-			v = clone(inner)
-		}
-		out[k] = v
-	}
-	return out
+// id is the n-th call's; all are of the same length.
+func (a *author) id(n int) string { return fmt.Sprintf("e2e-%s-%09d", a.run, n) }
+
+func (a *author) provider(n int) provider.Provider { return a.providers[n%len(a.providers)] }
+
+// body is the webhook of the n-th call.
+func (a *author) body(n int) []byte {
+	t := a.texts[n%len(a.texts)]
+	b := slices.Clone(t.body)
+	copy(b[t.at:], a.id(n))
+	return b
 }
 
 // What is said in calls.

@@ -6,29 +6,35 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/onhook/onhook/pkg/provider"
 )
 
 // loadOptions says how much is sent. The zero value is a load that an installation on two cores bears with ease.
 type loadOptions struct {
 	rate     float64 // deliveries in a second; 60 if not given, as fast as they are answered if negative
 	inFlight int     // deliveries that wait for their answers at once; 64 if not given
-	patience time.Duration
+	once     bool    // no provider tries again
 }
 
 // duplicates of 100 deliveries are of a call that was sent before: half of them at the same time, half later.
 const duplicates = 10
+
+// providerPatience is when the providers give up.
+const providerPatience = 10 * time.Second
 
 // tries is how often a delivery is sent by a provider that tries again. cllr does not.
 const tries = 4
@@ -38,6 +44,7 @@ type load struct {
 	in     *installation
 	author *author
 	client *http.Client
+	once   bool
 	slots  chan struct{}
 	limit  *rate.Limiter
 	stopIt context.CancelFunc
@@ -73,23 +80,15 @@ func startLoad(t *testing.T, in *installation, o loadOptions) *load {
 	if o.inFlight == 0 {
 		o.inFlight = 64
 	}
-	if o.patience == 0 {
-		o.patience = 10 * time.Second // then the providers give up
-	}
 	ctx, stop := context.WithCancel(context.Background())
 	l := &load{
-		in: in, author: newAuthor(t, hex.EncodeToString(binaryRandom())), limit: limit, stopIt: stop, slots: make(chan struct{}, o.inFlight),
-		client:  &http.Client{Timeout: o.patience, Transport: &http.Transport{MaxIdleConnsPerHost: o.inFlight}},
-		answers: map[string]int{}, began: time.Now(),
+		in: in, author: newAuthor(t), limit: limit, stopIt: stop, slots: make(chan struct{}, o.inFlight),
+		client: &http.Client{Timeout: providerPatience, Transport: &http.Transport{MaxIdleConnsPerHost: o.inFlight}},
+		once:   o.once, answers: map[string]int{}, began: time.Now(),
 	}
 	l.wg.Go(func() { l.run(ctx) })
 	t.Cleanup(l.stop)
 	return l
-}
-
-func binaryRandom() []byte {
-	n := rand.Uint32()
-	return []byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
 }
 
 // run starts delivery after delivery, each in a goroutine of its own, until ctx ends.
@@ -140,14 +139,14 @@ func (l *load) next() (int, []byte) {
 
 // deliver sends one delivery as its provider would, having a slot. Once the load is stopped it does not wait to try again.
 func (l *load) deliver(ctx context.Context, n int, body []byte) {
-	s := l.author.sample(n)
+	p := l.author.provider(n)
 	for try := 1; ; try++ {
 		if body == nil {
 			body = l.author.body(n)
 		}
-		again := l.post(s, n, body, l.in.hooks[(n+try)%len(l.in.hooks)])
+		again := l.post(p, n, body, l.in.hooks[(n+try)%len(l.in.hooks)])
 		<-l.slots
-		if !again || try == tries || s.provider.Name == "cllr" || ctx.Err() != nil {
+		if !again || try == tries || l.once || p.Name == "cllr" || ctx.Err() != nil {
 			return
 		}
 		body = nil // many may wait, and for long
@@ -162,17 +161,17 @@ func (l *load) deliver(ctx context.Context, n int, body []byte) {
 }
 
 // post sends one request and reports whether its answer, or the want of one, asks for another.
-func (l *load) post(s sample, n int, body []byte, hook string) (again bool) {
-	url := hook + "/v1/webhooks/" + s.provider.Name
-	if s.provider.Sign == nil {
+func (l *load) post(p provider.Provider, n int, body []byte, hook string) (again bool) {
+	url := hook + "/v1/webhooks/" + p.Name
+	if p.Sign == nil {
 		url += "/" + token
 	}
 	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		panic(err) // a URL of our own
 	}
-	if s.provider.Sign != nil {
-		req.Header = s.provider.Sign(body, secret, "")
+	if p.Sign != nil {
+		req.Header = p.Sign(body, secret, "")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	began := time.Now()
@@ -226,6 +225,42 @@ func (l *load) awaitAnswers(answer string, n int) {
 	}
 	want := answered() + n
 	await(l.in.t, answer+" under load", func() bool { return answered() >= want })
+}
+
+// setRate changes how many deliveries are sent in a second.
+func (l *load) setRate(perSecond float64) {
+	l.limit.SetBurst(max(1, int(perSecond/50)))
+	l.limit.SetLimit(rate.Limit(perSecond))
+}
+
+// phase is what was answered in a part of the load.
+type phase struct {
+	sent          int
+	acks, refused []time.Duration
+	took          time.Duration
+}
+
+// during lets the load go on for d and returns what was answered meanwhile.
+func (l *load) during(d time.Duration) phase {
+	now := func() (int, int, int) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.sent, len(l.acks), len(l.refused)
+	}
+	began := time.Now()
+	sent, acks, refused := now()
+	last(d)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return phase{l.sent - sent, slices.Clone(l.acks[acks:]), slices.Clone(l.refused[refused:]), time.Since(began)}
+}
+
+// perSecond is how many deliveries were acknowledged in a second.
+func (p phase) perSecond() float64 { return float64(len(p.acks)) / p.took.Seconds() }
+
+func (p phase) String() string {
+	return fmt.Sprintf("%.0f/s sent, %.0f/s acknowledged (p99 %.0f ms), %.0f/s refused (p50 %.0f ms, p99 %.0f ms)", float64(p.sent)/p.took.Seconds(),
+		p.perSecond(), quantile(p.acks, .99), float64(len(p.refused))/p.took.Seconds(), quantile(p.refused, .5), quantile(p.refused, .99))
 }
 
 // stop ends the load and waits until every request has its answer.
