@@ -91,6 +91,7 @@ type layout struct {
 	brokerSync                 string // its sync_interval; always if not given
 	dsn                        string // of a database that is there; empty: a SQLite file
 	ingress, decoders, storage int    // how many
+	ingressBinary              string // in place of the suite's own
 	more                       sections
 	eachIngress                func(i int) sections // for one ingress alone; nil: nothing
 }
@@ -131,7 +132,7 @@ func apart(t *testing.T, s *suite, lay layout) *installation {
 		}
 		in.hooks, in.admins = append(in.hooks, "http://"+listen), append(in.admins, "http://"+admin)
 		in.ingress = append(in.ingress, startProcess(t, fmt.Sprintf("ingress-%d", i), "http://"+admin+"/readyz",
-			filepath.Join(s.bin, "ingress"), "--config", writeConfig(t, own), "--admin", admin))
+			cmp.Or(lay.ingressBinary, filepath.Join(s.bin, "ingress")), "--config", writeConfig(t, own), "--admin", admin))
 	}
 	listen, admin := freeAddr(t), freeAddr(t)
 	in.api = "http://" + listen

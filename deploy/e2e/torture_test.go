@@ -33,6 +33,7 @@ var faults = []fault{
 	{"disk full, spool", "The broker is down, and the disk of the spool fills; then it is made larger.", fillSpool},
 	{"disk full, SQLite", "The disk of the database fills; then it is made larger. Nobody is refused meanwhile.", fillDatabase},
 	{"workers fighting", "Two decoders and two storage workers with an ack wait of one second, each in turn stopped for longer than that with work in its hands.", fight},
+	{"clock stepped", "The clock of ingress set forward by an hour, back, back by another, and right again.", stepClock},
 	{"overload", "Three times of what the installation can take, then also a slow disk under the broker: memory stays bounded, and what is refused is refused at once.", saturate},
 }
 
