@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,7 +19,7 @@ func fight(t *testing.T, s *suite, r *result) {
 	in := apart(t, s, layout{decoders: 2, storage: 2, more: sections{"nats": {"ack_wait": "1s"}}})
 	l := startLoad(t, in, loadOptions{})
 	l.awaitAcks(20)
-	all := append(in.decoder[:2:2], in.storage...)
+	all := slices.Concat(in.decoder, in.storage)
 	for i := range s.count(4, 40) {
 		p := all[i%len(all)]
 		if !p.signal(syscall.SIGSTOP) {

@@ -54,16 +54,24 @@ func get(url string) int {
 	return resp.StatusCode
 }
 
-// freeAddr is an address that nobody listens on. It lies below the ports that connections get by themselves, one of
-// which could take it while its process is down.
+// freeAddr is an address for a process, until the test ends. It lies below the ports that connections get by themselves,
+// one of which could take it while its process is down, and the UDP port of its number is the mark that it is taken.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 100 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))
-		if l, err := net.Listen("tcp", addr); err == nil {
-			_ = l.Close()
-			return addr
+		mark, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			continue
 		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			_ = mark.Close()
+			continue
+		}
+		_ = l.Close()
+		t.Cleanup(func() { _ = mark.Close() })
+		return addr
 	}
 	t.Fatal("no port is free")
 	return ""

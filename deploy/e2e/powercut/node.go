@@ -48,7 +48,9 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	if errno != 0 {
 		return nil, nil, 0, errno
 	}
-	plain.(*fs.LoopbackFile).Release(ctx)
+	if errno := plain.(*fs.LoopbackFile).Release(ctx); errno != 0 { // it is ours to open
+		return nil, nil, 0, errno
+	}
 	file, ino, err := n.fs.open(n.path(name))
 	if err != nil {
 		return nil, nil, 0, n.fs.errno(err)
