@@ -41,7 +41,7 @@ func check(t *testing.T, in *installation, l *load, r *result) {
 	drained := time.Now()
 	drain := patience
 	if r.Form == "long" {
-		drain = 10 * time.Minute // an overload leaves much
+		drain = 20 * time.Minute // an overload leaves much
 	}
 	if !within(drain, func() bool {
 		for _, admin := range in.admins { // first: what is in a spool is in no stream yet

@@ -43,6 +43,47 @@ func cutPower(sync string, loss bool) func(*testing.T, *suite, *result) {
 	}
 }
 
+// cutPowerTogether cuts the power of a machine with `onhook run`, its database on the same disk.
+func cutPowerTogether(t *testing.T, s *suite, r *result) {
+	d := newDisk(t, r)
+	in := togetherIn(t, s, d.at, nil)
+	l := startLoad(t, in, loadOptions{})
+	for range s.count(2, 10) {
+		l.awaitAcks(20 + rand.IntN(100))
+		in.onhook.halt()
+		d.fs.Cut()
+		r.Injected++
+		in.onhook.awaitDown()
+		d.replace()
+		in.onhook.start()
+		in.awaitReady()
+	}
+	check(t, in, l, r)
+}
+
+// cutPowerOfSpool cuts the power of an ingress whose broker is down: the spool alone has what was acknowledged.
+func cutPowerOfSpool(t *testing.T, s *suite, r *result) {
+	d := newDisk(t, r)
+	in := apart(t, s, layout{more: sections{"ingress": {"spool": map[string]any{"dir": d.at}}}})
+	l := startLoad(t, in, loadOptions{inFlight: 1000})
+	ingress := in.ingress[0]
+	for range s.count(2, 10) {
+		l.awaitAcks(20)
+		halt(in.broker)
+		l.awaitAcks(20 + rand.IntN(100))
+		ingress.halt()
+		d.fs.Cut()
+		r.Injected++
+		ingress.awaitDown()
+		d.replace()
+		in.broker.start()
+		in.broker.awaitReady()
+		ingress.start()
+		in.awaitReady()
+	}
+	check(t, in, l, r)
+}
+
 // halt ends processes and waits until they have ended.
 func halt(all ...*process) {
 	for _, p := range all {

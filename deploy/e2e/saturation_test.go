@@ -26,15 +26,15 @@ func saturate(t *testing.T, s *suite, r *result) {
 		l.slots <- struct{}{}
 	}
 	l.during(time.Second) // everything is warm
-	can := l.during(s.time(2*time.Second, 10*time.Second))
+	can := l.during(s.time(time.Second, 10*time.Second))
 	l.setRate(3 * can.perSecond())
 	for range narrow {
 		<-l.slots
 	}
 	r.Injected++
-	much := l.during(s.time(4*time.Second, 60*time.Second))
+	much := l.during(s.time(3*time.Second, 60*time.Second))
 	d.fs.SlowSync(slowSync)
-	slow := l.during(s.time(5*time.Second, 30*time.Second))
+	slow := l.during(s.time(4*time.Second, 30*time.Second))
 	d.fs.SlowSync(0)
 	l.stop()
 	r.note("It can take %.0f/s. Three times that: %s. With %v for each sync: %s.", can.perSecond(), much, slowSync, slow)

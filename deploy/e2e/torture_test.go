@@ -26,6 +26,8 @@ var faults = []fault{
 	{"broker killed", "SIGKILL to a single-node NATS server that syncs every write.", killService(func(in *installation) []*process { return []*process{in.broker} })},
 	{"power cut, relaxed", "The power cut of a single-node broker that syncs every two minutes, as it does unless told otherwise: `durability: relaxed`. It shows that the cut is one: acknowledged calls must be missing.", cutPower("2m", true)},
 	{"power cut, fsync", "The same cut with `sync_interval: always`.", cutPower("always", false)},
+	{"power cut, onhook run", "The same cut under `onhook run`, broker and database on one disk.", cutPowerTogether},
+	{"power cut, spool", "The same cut under the spool of an ingress, while its broker is down.", cutPowerOfSpool},
 	{"broker stopped", "SIGSTOP to the broker for 30 seconds: connected, but silent. There is no spool.", stopBroker(false)},
 	{"broker stopped, spool", "The same with a spool: nobody is refused.", stopBroker(true)},
 	{"disk full, broker", "The disk of a NATS server fills; then it is made larger, and the server is started anew.", fillBroker},
