@@ -30,7 +30,7 @@ type author struct {
 }
 
 // texts is how many conversations there are. To write one for each call would take the processor from what is tested.
-const texts = 240
+const texts = 60
 
 // text is a body but for its call id.
 type text struct {
@@ -62,13 +62,15 @@ func newAuthor(t *testing.T) *author {
 		a.providers = append(a.providers, p)
 	}
 	for i := range texts {
-		a.texts = append(a.texts, a.write(t, samples[i%len(samples)], a.providers[i%len(samples)], r))
+		spread := (float64(i*37%texts) + r.Float64()) / texts // 37: short and long ones in turn
+		size := int(leastBody * math.Pow(mostBody/leastBody, spread))
+		a.texts = append(a.texts, a.write(t, samples[i%len(samples)], a.providers[i%len(samples)], r, size))
 	}
 	return a
 }
 
 // write puts a conversation and a call id into the sample of a provider.
-func (a *author) write(t *testing.T, s sample, p provider.Provider, r *rand.Rand) text {
+func (a *author) write(t *testing.T, s sample, p provider.Provider, r *rand.Rand, size int) text {
 	t.Helper()
 	example, err := schemas.FS.ReadFile("provider/" + s.provider + "/" + s.example + ".example.json")
 	if err != nil {
@@ -78,7 +80,6 @@ func (a *author) write(t *testing.T, s sample, p provider.Provider, r *rand.Rand
 	if err := json.Unmarshal(example, &body); err != nil {
 		t.Fatal(err)
 	}
-	size := int(leastBody * math.Pow(mostBody/leastBody, r.Float64()))
 	if size < 3*leastBody {
 		delete(body, "executed_actions") // what synthflow sends of a short call
 		delete(body, "analysis")
