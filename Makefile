@@ -1,6 +1,6 @@
 # onhook: `make run` runs it, `make test` passes its tests. Both need Go, make and git only; what else they need they fetch.
 
-MODULES := schemas pkg services/decoder services/ingress services/storage services/onhook
+MODULES := schemas pkg services/decoder services/ingress services/storage services/onhook deploy/e2e
 GOLANGCI_LINT := bin/golangci-lint-v2.15.0
 
 # The race detector needs a C compiler; without one the tests run without it.
@@ -12,7 +12,7 @@ PROJECT ?= onhook
 VERSION = $(shell git describe --always --dirty --abbrev=12 --tags 2>/dev/null)
 export ONHOOK_TAG ?= dev
 
-.PHONY: run build test short bench fuzz lint modules images up down clean
+.PHONY: run build test short torture bench fuzz lint modules images up down clean
 
 run: build ## the whole pipeline in one process, on 127.0.0.1:8080, its data in ./data
 	bin/onhook run
@@ -25,6 +25,9 @@ test: ## every test; those that need Docker say so and skip without it. The slow
 
 short: ## the tests without the slow ones
 	go test $(RACE) -short -timeout 5m work
+
+torture: ## deploy/e2e in full: every fault under load; writes deploy/e2e/RESULTS.md. It wants to be root, for FUSE and small disks
+	cd deploy/e2e && ONHOOK_TORTURE=long go test -timeout 90m -count=1 -v -run TestTorture .
 
 bench: ## ns, bytes and allocations per delivery and per call
 	go test -run '^$$' -bench . -benchmem work

@@ -27,6 +27,8 @@ func New(cfg Config, name string, log *zap.Logger) (*Bus, error) {
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.IgnoreAuthErrorAbort(), // credentials are being rotated: the file is read again at each attempt
 		nats.ReconnectBufSize(-1),   // a publish while disconnected fails at once and is tried again by its caller
+		nats.PingInterval(pingEvery),
+		nats.MaxPingsOutstanding(maxPings),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("broker connection lost", zap.Error(err))
