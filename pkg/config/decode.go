@@ -63,6 +63,9 @@ func (d *decoder) structure(path string, n *node, v reflect.Value) {
 	}
 	keys := map[string]reflect.Value{}
 	collectKeys(v, keys)
+	if k, ok := v.Addr().Interface().(Kinded); ok && !d.kinded(path, n, k, keys) {
+		return
+	}
 	for _, e := range n.entries {
 		field, ok := keys[e.key]
 		if !ok {
@@ -71,6 +74,32 @@ func (d *decoder) structure(path string, n *node, v reflect.Value) {
 		}
 		d.value(path+"."+e.key, e.value, field)
 	}
+}
+
+// Kinded is implemented, by pointer, by a struct whose keys depend on the value of its key kind. OfKind is called first,
+// with an empty kind where none is given: it may set defaults, and returns a pointer to the struct with the further keys.
+type Kinded interface {
+	OfKind(kind string) (further any, err error)
+}
+
+// kinded adds the keys of the kind that n names.
+func (d *decoder) kinded(path string, n *node, k Kinded, keys map[string]reflect.Value) bool {
+	var kind string
+	at := n
+	if e := n.get("kind"); e != nil {
+		at, path = e.value, path+".kind"
+		before := len(d.errs)
+		if d.value(path, e.value, reflect.ValueOf(&kind).Elem()); len(d.errs) > before {
+			return false
+		}
+	}
+	further, err := k.OfKind(kind)
+	if err != nil {
+		d.fail(at, path, "%w", err)
+		return false
+	}
+	collectKeys(reflect.ValueOf(further).Elem(), keys)
+	return true
 }
 
 // collectKeys maps the keys of a struct to its fields.
