@@ -64,23 +64,16 @@ type Storage struct {
 	*worker.Worker
 	store   saver
 	timeout time.Duration
-	seconds prometheus.Observer
+	ages    *worker.Ages
 }
 
 // New opens the sink's consumer.
 func New(ctx context.Context, cfg Config, store saver, b *bus.Bus, log *zap.Logger, reg prometheus.Registerer) (*Storage, error) {
 	s := &Storage{store: store, timeout: cfg.SaveTimeout}
-	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name:        "onhook_call_to_sink_seconds",
-		Help:        "Time from the end of a call, or where that is unknown from its webhook, until the sink has it.",
-		ConstLabels: prometheus.Labels{"sink": bus.Storage.Name},
-		Buckets:     []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400},
-	})
-	s.seconds = seconds
-	if err := reg.Register(seconds); err != nil {
+	var err error
+	if s.ages, err = worker.NewAges(bus.Storage.Name, reg); err != nil {
 		return nil, err
 	}
-	var err error
 	s.Worker, err = worker.New(ctx, b, bus.Storage, s.handle, cfg.Config, log, reg)
 	return s, err
 }
@@ -106,20 +99,8 @@ func (s *Storage) handle(ctx context.Context, batch []*bus.Message) []error {
 	for i, err := range s.store.Save(ctx, calls) {
 		errs[at[i]] = err
 		if err == nil {
-			s.seconds.Observe(age(calls[i]).Seconds())
+			s.ages.Observe(calls[i])
 		}
 	}
 	return errs
-}
-
-// age is the time since the call ended, or since its webhook came where that is not known or lies ahead.
-func age(c *call.Call) time.Duration {
-	for _, t := range []*call.Time{c.EndedAt, c.ReceivedAt} {
-		if t != nil {
-			if d := time.Since(t.Time); d >= 0 {
-				return d
-			}
-		}
-	}
-	return 0
 }
