@@ -18,7 +18,8 @@ type shape struct {
 }
 
 type circle struct {
-	Radius int `yaml:"radius"`
+	Radius int    `yaml:"radius"`
+	Color  string `yaml:"color"`
 }
 
 type square struct {
@@ -40,7 +41,7 @@ func (s *shape) OfKind(kind string) (any, error) {
 
 func TestKinded(t *testing.T) {
 	t.Parallel()
-	f, err := config.Parse("f.yaml", []byte("crm:\n  a: {kind: circle, radius: 7}\n  b: {side: 3, color: red, kind: square}\n  c: {kind: square}\n"))
+	f, err := config.Parse("f.yaml", []byte("crm:\n  a: {kind: circle, radius: 7}\n  b: {side: 3, color: red, kind: square}\n  c: {kind: square}\n  d: {kind: circle, color: blue}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,14 +50,15 @@ func TestKinded(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]*shape{
-		"a": {Kind: "circle", Color: "black", of: &circle{7}},
+		"a": {Kind: "circle", Color: "black", of: &circle{Radius: 7}},
 		"b": {Kind: "square", Color: "red", of: &square{3}},
+		"d": {Kind: "circle", Color: "blue", of: &circle{1, "blue"}},
 		"c": {Kind: "square", Color: "black", of: &square{2}},
 	}
 	if d := cmp.Diff(want, shapes, cmp.AllowUnexported(shape{})); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	if d := cmp.Diff([]string{"a", "b", "c"}, f.Names("crm")); d != "" {
+	if d := cmp.Diff([]string{"a", "b", "c", "d"}, f.Names("crm")); d != "" {
 		t.Error(d)
 	}
 	if names := f.Names("nats"); names != nil {
