@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onhook/onhook/pkg/call"
 )
 
 // crmPrefix begins the name of every CRM sink's consumer.
@@ -156,4 +158,20 @@ func (b *Bus) RemoveCRM(ctx context.Context, name string) (unsettled uint64, err
 		return 0, fmt.Errorf("cannot delete what waits in %s for %s: %w", b.prefix+redrive, c.Name, err)
 	}
 	return s.Pending, b.SetOutage(ctx, c, nil)
+}
+
+// CallPublished is when a call went into the stream, if it is still there.
+func (b *Bus) CallPublished(ctx context.Context, c *call.Call) (at time.Time, found bool, err error) {
+	st, err := b.js.Stream(ctx, b.prefix+calls)
+	if err != nil {
+		return at, false, fmt.Errorf("stream %s: %w", b.prefix+calls, err)
+	}
+	raw, err := st.GetLastMsgForSubject(ctx, b.prefix+callSubject(c))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return at, false, nil
+	}
+	if err != nil {
+		return at, false, err
+	}
+	return raw.Time, true, nil
 }

@@ -36,7 +36,7 @@ func TestAdminAnswersAreAsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	proc.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
-	proc.Admin.Handle("/v1/", newAPI(b, db, zap.NewNop()))
+	proc.Admin.Handle("/v1/", newAPI(b, db, []string{"kept"}, zap.NewNop()))
 	serveUntilEnd(t, proc.Admin.Run)
 	operators := startOps(t, b, db, "t0ken")
 	saveExample(t, db)
