@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,6 +15,8 @@ import (
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
 )
+
+const typeOutcome = "onhook.outcome.v1"
 
 // PublishOutcomes publishes what became of calls at their sinks and answers one error per outcome, in order. It waits for
 // all of them. The same outcome again within the duplicate window is one message.
@@ -53,9 +56,15 @@ func (b *Bus) outcomeMsg(o call.Outcome) (*nats.Msg, error) {
 	m := nats.NewMsg(b.prefix + outcomeSubject(o.Sink))
 	m.Data = data
 	// A sink repeats an outcome when its message came again; a redriven call has another result, or more attempts.
-	id := sha256.Sum256([]byte(strings.Join([]string{o.Sink, o.Provider, o.Source, string(o.Event), o.CallID, string(o.Result), fmt.Sprint(o.Attempts)}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{o.Sink, o.Provider, o.Source, string(o.Event), o.CallID, string(o.Result), fmt.Sprint(o.Attempts)}, "\x00")))
+	id := hex.EncodeToString(sum[:])
 	m.Header = nats.Header{
-		jetstream.MsgIDHeader: {hex.EncodeToString(id[:])},
+		jetstream.MsgIDHeader: {id},
+		headerID:              {id},
+		headerSource:          {"/" + o.Provider + "/" + o.Source},
+		headerType:            {typeOutcome},
+		headerSpecVersion:     {specVersion},
+		headerTime:            {call.At(time.Now()).String()},
 		headerContentType:     {"application/json"},
 	}
 	return m, nil
