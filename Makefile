@@ -1,6 +1,6 @@
 # onhook: `make run` runs it, `make test` passes its tests. Both need Go, make and git only; what else they need they fetch.
 
-MODULES := schemas pkg services/decoder services/ingress services/storage services/onhook deploy/e2e
+MODULES := schemas pkg services/decoder services/ingress services/storage services/crm services/onhook deploy/e2e
 GOLANGCI_LINT := bin/golangci-lint-v2.15.0
 
 # The race detector needs a C compiler; without one the tests run without it.

@@ -209,6 +209,21 @@ func TestMessagesAreAsDocumented(t *testing.T) {
 		}
 	}
 
+	payload := func(message string, data []byte) {
+		t.Helper()
+		schema, err := compiler.Compile(asyncURL + "#/components/messages/" + message + "/payload")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(v); err != nil {
+			t.Errorf("the payload of %s is not as documented: %v\n%s", message, err, data)
+		}
+	}
+
 	var together sync.WaitGroup
 	for range 20 {
 		together.Go(func() {
@@ -225,22 +240,40 @@ func TestMessagesAreAsDocumented(t *testing.T) {
 		}
 	}
 
-	for _, c := range []bus.Consumer{bus.Decoder, bus.Storage} {
+	for _, c := range []bus.Consumer{bus.Decoder, bus.Storage, bus.Outcomes, documentedCRM.From(bus.Start{})} {
 		var channel, message, stream string
-		if c.Name == bus.Decoder.Name {
+		switch c.Name {
+		case bus.Decoder.Name:
 			channel, message, stream = "webhooks", "delivery", "WEBHOOKS"
 			for range 2 {
 				if err := b.PublishDelivery(t.Context(), newLarge()); err != nil {
 					t.Fatal(err)
 				}
 			}
-		} else {
+		case bus.Outcomes.Name:
+			channel, message, stream = "outcomes", "outcome", "OUTCOMES"
+			o := call.Outcome{Sink: "hubspot-main", Provider: "altur", Source: "s", CallID: "a", Event: call.Ended, Result: call.ResultDead, Attempts: 1,
+				VendorID: "1", Note: "n", Error: "e", At: call.At(time.Now())}
+			again := o
+			again.Attempts = 2
+			if err := errors.Join(b.PublishOutcomes(t.Context(), []call.Outcome{o, again})...); err != nil {
+				t.Fatal(err)
+			}
+			payload("outcome", last("OUTCOMES", "outcomes.>").Data)
+		case bus.Storage.Name:
 			channel, message, stream = "calls", "call", "CALLS"
 			if err := errors.Join(b.PublishCalls(t.Context(), []*call.Call{newCall("a", call.Ended), newCall("a", call.Progress)})...); err != nil {
 				t.Fatal(err)
 			}
+		default: // the same calls
+			channel, message, stream = "calls", "call", "CALLS"
 		}
 		hold(channel, message, last(stream, strings.ToLower(stream)+".>"))
+		if err := b.SetOutage(t.Context(), c, &bus.Outage{Reason: "401", Since: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		hold("outages", "outage", last("OUTAGES", "outages."+c.Name))
+		payload("outage", last("OUTAGES", "outages."+c.Name).Data)
 
 		msgs := fetch(t, b, c, false, 2)
 		if err := msgs[0].Schedule(t.Context(), time.Now().Add(time.Hour), 1); err != nil {
@@ -270,6 +303,9 @@ func TestMessagesAreAsDocumented(t *testing.T) {
 		}
 	}
 }
+
+// documentedCRM stands in the document for the consumers of all CRM sinks.
+var documentedCRM = bus.CRM("hubspot-main")
 
 // addressPattern is a channel's address with its parameters' words, or any token where there are none.
 func addressPattern(doc asyncAPI, channel string) *regexp.Regexp {
@@ -336,7 +372,7 @@ func TestCallIDsAreEscapedAsDocumented(t *testing.T) {
 func TestConsumersAreAsDocumented(t *testing.T) {
 	t.Parallel()
 	doc, _ := readAsyncAPI(t)
-	var names []string
+	names := []string{documentedCRM.Name}
 	for _, c := range bus.Consumers {
 		names = append(names, c.Name)
 	}

@@ -28,6 +28,7 @@ type ConsumerStatus struct {
 	Scheduled     uint64  `json:"scheduled"`      // of these, waiting for their time
 	OldestSeconds float64 `json:"oldest_seconds"` // age of the oldest of these; 0 when there is none
 	Dead          uint64  `json:"dead"`
+	Outage        *Outage `json:"outage,omitempty"` // why its worker waits
 }
 
 // Streams reports on every stream.
@@ -57,7 +58,8 @@ func (b *Bus) Streams(ctx context.Context) ([]StreamStatus, error) {
 	return all, nil
 }
 
-// Status reports on one consumer. A consumer that was never opened has its whole stream before it.
+// Status reports on one consumer. A consumer that was never opened has its whole stream before it, unless it starts with
+// new messages.
 //
 // A failed message goes from the consumer's stream to REDRIVE and is acknowledged only then, so the two are read in
 // that order, and REDRIVE at once: nothing is missed on its way.
@@ -67,7 +69,7 @@ func (b *Bus) Status(ctx context.Context, c Consumer) (ConsumerStatus, error) {
 	if err != nil {
 		return s, fmt.Errorf("stream %s: %w", b.prefix+c.stream, err)
 	}
-	floor, err := b.addPending(ctx, &s, own, c.Name)
+	floor, err := b.addPending(ctx, &s, own, c)
 	if err != nil {
 		return s, err
 	}
@@ -83,7 +85,7 @@ func (b *Bus) Status(ctx context.Context, c Consumer) (ConsumerStatus, error) {
 		return s, fmt.Errorf("stream %s: %w", b.prefix+redrive, err)
 	}
 	var redriven ConsumerStatus // its pending stands in the work queue's subjects too
-	if _, err := b.addPending(ctx, &redriven, again, c.Name); err != nil {
+	if _, err := b.addPending(ctx, &redriven, again, Consumer{Name: c.Name}); err != nil {
 		return s, err
 	}
 	s.InHand += redriven.InHand
@@ -110,19 +112,26 @@ func (b *Bus) Status(ctx context.Context, c Consumer) (ConsumerStatus, error) {
 		return s, fmt.Errorf("stream %s: %w", b.prefix+dead, err)
 	}
 	gone, err := countSubjects(ctx, buried, b.prefix+deadSubject(c.Name))
+	if err != nil {
+		return s, err
+	}
 	s.Dead = gone[b.prefix+deadSubject(c.Name)]
+	s.Outage, err = b.outageOf(ctx, c)
 	return s, err
 }
 
-// addPending adds what the durable consumer name of st has before it, and returns the sequence up to which all is settled.
-func (b *Bus) addPending(ctx context.Context, s *ConsumerStatus, st jetstream.Stream, name string) (uint64, error) {
-	con, err := st.Consumer(ctx, name)
+// addPending adds what the durable consumer c of st has before it, and returns the sequence up to which all is settled.
+func (b *Bus) addPending(ctx context.Context, s *ConsumerStatus, st jetstream.Stream, c Consumer) (uint64, error) {
+	con, err := st.Consumer(ctx, c.Name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		if c.start.new {
+			return st.CachedInfo().State.LastSeq, nil
+		}
 		s.Pending += st.CachedInfo().State.Msgs
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("consumer %s: %w", name, err)
+		return 0, fmt.Errorf("consumer %s: %w", c.Name, err)
 	}
 	i := con.CachedInfo()
 	s.InHand += uint64(i.NumAckPending)

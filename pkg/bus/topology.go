@@ -19,6 +19,8 @@ import (
 //	REDRIVE   redrive.<consumer>.now                           for one worker, to be handled now
 //	          redrive.<consumer>.at.<id>                       for one worker, scheduled for later
 //	DEAD      dead.<consumer>                                  given up by a worker
+//	OUTCOMES  outcomes.<sink>                                  what became of a call at a CRM sink
+//	OUTAGES   outages.<consumer>                               why a worker waits, while it does
 //
 // and two object stores, for bodies that no message can hold; see bodies.go.
 const (
@@ -26,6 +28,8 @@ const (
 	calls    = "CALLS"
 	redrive  = "REDRIVE"
 	dead     = "DEAD"
+	outcomes = "OUTCOMES"
+	outages  = "OUTAGES"
 )
 
 // What the server and its client library call an object store's stream and subjects.
@@ -69,6 +73,16 @@ var streams = []stream{
 		MaxAge:      90 * day,
 		Discard:     jetstream.DiscardNew,
 	}},
+	{outcomes, "outcomes.>", jetstream.StreamConfig{
+		Description: "what became of each call at each CRM sink",
+		MaxAge:      30 * day,
+		Discard:     jetstream.DiscardNew,
+	}},
+	{outages, "outages.>", jetstream.StreamConfig{
+		Description:       "why a worker waits; the last word of each, renewed at every look at its sink",
+		MaxAge:            3 * time.Hour,
+		MaxMsgsPerSubject: 1,
+	}},
 	{objectStream + bodies, objectSubjects + bodies + ".>", jetstream.StreamConfig{
 		Description: "bodies of deliveries in WEBHOOKS that no message can hold",
 		MaxAge:      15 * day,
@@ -100,16 +114,18 @@ type Consumer struct {
 	Name   string
 	stream string
 	filter string
+	start  Start
 }
 
 // The consumers of the pipeline.
 var (
-	Decoder = Consumer{Name: "decoder", stream: webhooks, filter: "webhooks.>"}
-	Storage = Consumer{Name: "storage", stream: calls, filter: "calls.>"}
+	Decoder  = Consumer{Name: "decoder", stream: webhooks, filter: "webhooks.>"}
+	Storage  = Consumer{Name: "storage", stream: calls, filter: "calls.>"}
+	Outcomes = Consumer{Name: "outcomes", stream: outcomes, filter: "outcomes.>"} // of the storage sink
 )
 
-// Consumers is every consumer, in the order of the pipeline.
-var Consumers = []Consumer{Decoder, Storage}
+// Consumers is every consumer that an installation has, in the order of the pipeline. CRM sinks have one each beside them.
+var Consumers = []Consumer{Decoder, Storage, Outcomes}
 
 // streamConfig is the stream as it should be.
 func (b *Bus) streamConfig(s stream) jetstream.StreamConfig {
@@ -147,25 +163,29 @@ func (b *Bus) createStreams(ctx context.Context) error {
 
 // openConsumer returns the durable consumer's two places: in its own stream, and in REDRIVE.
 func (b *Bus) openConsumer(ctx context.Context, c Consumer) (own, again jetstream.Consumer, err error) {
-	if own, err = b.openDurable(ctx, c.stream, c.Name, c.filter); err != nil {
+	if own, err = b.openDurable(ctx, c.stream, c.Name, c.filter, c.start); err != nil {
 		return nil, nil, err
 	}
-	if again, err = b.openDurable(ctx, redrive, c.Name, redriveSubject(c.Name)); err != nil {
+	if again, err = b.openDurable(ctx, redrive, c.Name, redriveSubject(c.Name), Start{}); err != nil {
 		return nil, nil, err
 	}
 	return own, again, nil
 }
 
-func (b *Bus) openDurable(ctx context.Context, stream, name, filter string) (jetstream.Consumer, error) {
-	// Update, for a changed ack_wait: by it workers know how often to show that they live.
-	c, err := b.js.CreateOrUpdateConsumer(ctx, b.prefix+stream, jetstream.ConsumerConfig{
+func (b *Bus) openDurable(ctx context.Context, stream, name, filter string, start Start) (jetstream.Consumer, error) {
+	cfg := jetstream.ConsumerConfig{
 		Durable:       name,
 		FilterSubject: b.prefix + filter,
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       b.ackWait,
 		MaxDeliver:    -1, // attempts are counted by the worker
 		MaxAckPending: 16384,
-	})
+	}
+	if err := b.begin(ctx, b.prefix+stream, &cfg, start); err != nil {
+		return nil, err
+	}
+	// Update, for a changed ack_wait: by it workers know how often to show that they live.
+	c, err := b.js.CreateOrUpdateConsumer(ctx, b.prefix+stream, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open consumer %s of stream %s: %w", name, b.prefix+stream, err)
 	}
@@ -176,6 +196,8 @@ func redriveSubject(consumer string) string          { return "redrive." + consu
 func scheduleSubject(consumer, id string) string     { return "redrive." + consumer + ".at." + id }
 func redriveSubjects(consumer string) string         { return "redrive." + consumer + ".>" }
 func deadSubject(consumer string) string             { return "dead." + consumer }
+func outcomeSubject(sink string) string              { return "outcomes." + sink }
+func outageSubject(consumer string) string           { return "outages." + consumer }
 func deliverySubject(provider, source string) string { return "webhooks." + provider + "." + source }
 
 // envelopeSubjects is every envelope's.

@@ -179,3 +179,17 @@ func TestTerminal(t *testing.T) {
 		}
 	}
 }
+
+func TestAuthAtLeast(t *testing.T) {
+	t.Parallel()
+	for i, a := range call.Auths {
+		for j, least := range call.Auths {
+			if got := a.AtLeast(least); got != (i <= j) {
+				t.Errorf("%s is at least %s: %v", a, least, got)
+			}
+		}
+	}
+	if call.Auth("").AtLeast(call.AuthNone) {
+		t.Error("a call from a file proves something")
+	}
+}

@@ -1,5 +1,7 @@
 package call
 
+import "slices"
+
 // Event is what a delivery says about its call.
 type Event string
 
@@ -19,6 +21,17 @@ const (
 	AuthToken          Auth = "token"            // a secret in the URL
 	AuthNone           Auth = "none"
 )
+
+// AtLeast reports whether a proves no less than least. What is not known proves nothing.
+func (a Auth) AtLeast(least Auth) bool {
+	at := func(a Auth) int {
+		if i := slices.Index(Auths, a); i >= 0 {
+			return i
+		}
+		return len(Auths)
+	}
+	return at(a) <= at(least)
+}
 
 // Direction is who called whom.
 type Direction string

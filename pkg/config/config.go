@@ -17,7 +17,7 @@ import (
 )
 
 // sections are the top-level keys of the file. A process reads only those that it needs, but no other may be there.
-var sections = []string{"admin", "decoder", "ingress", "log", "nats", "ops", "sources", "storage"}
+var sections = []string{"admin", "crm", "decoder", "ingress", "log", "nats", "ops", "sources", "storage"}
 
 // File is a parsed configuration file. Its values are decoded, and its variables looked up, when a section is read:
 // a process needs no variable of a section that it does not read.
@@ -102,6 +102,21 @@ func (f *File) Section(name string, into any) error {
 		return errors.Join(f.place(err, []string{name})...)
 	}
 	return nil
+}
+
+// Names are the keys of a section, in alphabetical order. Nothing is decoded: of a section that holds secrets, a process
+// without them can still know what is configured.
+func (f *File) Names(section string) []string {
+	e := f.root.get(section)
+	if e == nil {
+		return nil
+	}
+	var names []string
+	for _, entry := range e.value.entries {
+		names = append(names, entry.key)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // At says which key of a section an error of its Validate is about, so that it is reported with the key's path and

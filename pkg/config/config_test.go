@@ -163,7 +163,7 @@ sources:
 
 func TestErrors(t *testing.T) {
 	t.Parallel()
-	const there = "there are admin, decoder, ingress, log, nats, ops, sources, storage"
+	const there = "there are admin, crm, decoder, ingress, log, nats, ops, sources, storage"
 	for name, c := range map[string]struct{ yaml, want string }{
 		"unknown key in a mapping": {"sources:\n  collections-mx:\n    provder: altur\n", `onhook.yaml:3: unknown key "provder" in sources.collections-mx; did you mean "provider"?`},
 		"swapped letters":          {"sources: {a: {secrtes: x}}", `onhook.yaml:1: unknown key "secrtes" in sources.a; did you mean "secrets"?`},
@@ -212,7 +212,7 @@ func TestErrors(t *testing.T) {
 		"not closed quote":         {"nats:\n  url: \"hunter2\n", `onhook.yaml:2: not valid YAML: could not find end character of double-quoted text`},
 		"two documents":            {"nats: {}\n---\nlog: {}\n", `onhook.yaml:3: a second YAML document begins here; put everything into one`},
 		"directive":                {"%YAML 1.2\n---\nlog: {}\n", `onhook.yaml:1: YAML directives are not supported; leave out the line that begins with %`},
-		"top is a list":            {"- nats\n", `onhook.yaml:1: the file holds a list; want a mapping of sections: admin, decoder, ingress, log, nats, ops, sources, storage`},
+		"top is a list":            {"- nats\n", `onhook.yaml:1: the file holds a list; want a mapping of sections: admin, crm, decoder, ingress, log, nats, ops, sources, storage`},
 		"not UTF-8":                {"nats:\n  url: \"\xff\"\n", `onhook.yaml:2: the file is not UTF-8 text; save it as UTF-8`},
 		"alias without anchor":     {"nats: *base\n", `onhook.yaml:1: alias *base has no anchor &base before it`},
 		"alias of itself":          {"nats: &a {tls: *a}\n", `onhook.yaml:1: alias *a has no anchor &a before it`},

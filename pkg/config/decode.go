@@ -61,20 +61,55 @@ func (d *decoder) structure(path string, n *node, v reflect.Value) {
 	if !d.want(path, n, mapping) {
 		return
 	}
-	keys := map[string]reflect.Value{}
+	keys := map[string][]reflect.Value{}
 	collectKeys(v, keys)
+	if k, ok := v.Addr().Interface().(Kinded); ok && !d.kinded(path, n, k, keys) {
+		return
+	}
 	for _, e := range n.entries {
-		field, ok := keys[e.key]
+		fields, ok := keys[e.key]
 		if !ok {
 			d.errs = append(d.errs, &Error{File: d.file, Line: e.line, Err: unknown("key", e.key, path, sortedKeys(keys))})
 			continue
 		}
-		d.value(path+"."+e.key, e.value, field)
+		for _, field := range fields {
+			before := len(d.errs)
+			if d.value(path+"."+e.key, e.value, field); len(d.errs) > before {
+				break
+			}
+		}
 	}
 }
 
+// Kinded is implemented, by pointer, by a struct whose keys depend on the value of its key kind. OfKind is called first,
+// with an empty kind where none is given: it may set defaults, and returns a pointer to the struct with the further keys. A
+// key of both structs is decoded into both.
+type Kinded interface {
+	OfKind(kind string) (further any, err error)
+}
+
+// kinded adds the keys of the kind that n names.
+func (d *decoder) kinded(path string, n *node, k Kinded, keys map[string][]reflect.Value) bool {
+	var kind string
+	at := n
+	if e := n.get("kind"); e != nil {
+		at, path = e.value, path+".kind"
+		before := len(d.errs)
+		if d.value(path, e.value, reflect.ValueOf(&kind).Elem()); len(d.errs) > before {
+			return false
+		}
+	}
+	further, err := k.OfKind(kind)
+	if err != nil {
+		d.fail(at, path, "%w", err)
+		return false
+	}
+	collectKeys(reflect.ValueOf(further).Elem(), keys)
+	return true
+}
+
 // collectKeys maps the keys of a struct to its fields.
-func collectKeys(v reflect.Value, keys map[string]reflect.Value) {
+func collectKeys(v reflect.Value, keys map[string][]reflect.Value) {
 	for field, fv := range v.Fields() {
 		tag, ok := field.Tag.Lookup("yaml")
 		name, options, _ := strings.Cut(tag, ",")
@@ -83,7 +118,7 @@ func collectKeys(v reflect.Value, keys map[string]reflect.Value) {
 		case options == "inline" && field.Anonymous && fv.Kind() == reflect.Struct:
 			collectKeys(fv, keys)
 		case name != "" && field.IsExported():
-			keys[name] = fv
+			keys[name] = append(keys[name], fv)
 		}
 	}
 }

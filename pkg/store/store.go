@@ -25,6 +25,11 @@ type Store interface {
 	List(ctx context.Context, f Filter) ([]*call.Call, error)
 	// Get returns one call, or ErrNotFound.
 	Get(ctx context.Context, source, callID string) (*call.Call, error)
+	// SaveOutcomes stores what became of calls at CRM sinks and returns one result per outcome, as Save does. Of one sink
+	// and call the latest stays.
+	SaveOutcomes(ctx context.Context, outcomes []call.Outcome) []error
+	// History returns when a call was stored and what became of it at each sink, or ErrNotFound.
+	History(ctx context.Context, provider, source, callID string) (History, error)
 	// Ping reports whether the engine answers.
 	Ping(ctx context.Context) error
 	// Close waits for what is running. No other method may be called after it.
@@ -33,6 +38,9 @@ type Store interface {
 
 // Filter chooses calls. An empty field chooses all.
 type Filter = row.Filter
+
+// History is what is kept of a call beside the call.
+type History = row.History
 
 // DefaultLimit is how many calls a Filter without a Limit lists.
 const DefaultLimit = row.DefaultLimit

@@ -16,13 +16,22 @@ type metrics struct {
 	results *prometheus.CounterVec
 	lag     prometheus.Gauge
 	oldest  prometheus.Gauge
+	down    prometheus.Gauge
+}
+
+func (m *metrics) setDown(down bool) {
+	if down {
+		m.down.Set(1)
+	} else {
+		m.down.Set(0)
+	}
 }
 
 func newMetrics(sink string, reg prometheus.Registerer) (metrics, error) {
 	m := metrics{
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "onhook_sink_results_total",
-			Help: "Messages by how an attempt at them ended: done, again, dead, handed_back, outage, unsettled.",
+			Help: "Messages by how an attempt at them ended: done, skipped, again, dead, handed_back, outage, unsettled.",
 		}, []string{"result"}),
 		lag: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "onhook_sink_lag_messages",
@@ -32,12 +41,16 @@ func newMetrics(sink string, reg prometheus.Registerer) (metrics, error) {
 			Name: "onhook_sink_oldest_seconds",
 			Help: "Age of the oldest message that is not settled yet.",
 		}),
+		down: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "onhook_sink_down",
+			Help: "1 while the worker waits for its sink, and loses nothing: the reason is in the status.",
+		}),
 	}
 	for _, r := range []string{resultDone, resultAgain, resultDead} {
 		m.results.WithLabelValues(r) // present from the start, so that a rate can be taken
 	}
 	reg = prometheus.WrapRegistererWith(prometheus.Labels{"sink": sink}, reg)
-	for _, c := range []prometheus.Collector{m.results, m.lag, m.oldest} {
+	for _, c := range []prometheus.Collector{m.results, m.lag, m.oldest, m.down} {
 		if err := reg.Register(c); err != nil {
 			return m, fmt.Errorf("metrics of %s: %w", sink, err)
 		}

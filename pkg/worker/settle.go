@@ -19,6 +19,7 @@ var errCutShort = errors.New("cut short by shutdown")
 // The results that a message can have, as metrics and logs name them.
 const (
 	resultDone       = "done"
+	resultSkipped    = "skipped" // the handler left it out
 	resultAgain      = "again"
 	resultDead       = "dead"
 	resultHandedBack = "handed_back"
@@ -38,14 +39,14 @@ func (w *Worker) settle(ctx context.Context, m *bus.Message, err error) string {
 	switch kind, delay := retry.Classify(err); {
 	case kind == retry.Done:
 		result, settled = resultDone, m.Ack()
+	case errors.Is(err, ErrSkipped):
+		result, settled = resultSkipped, m.Ack()
 	case errors.Is(err, errCutShort):
 		result, settled = resultHandedBack, m.HandBack()
 	case kind == retry.Dead:
-		result, settled = resultDead, m.Bury(ctx, err.Error(), err, failed)
-		w.log.Error("dead", fields...)
+		result, settled = w.bury(ctx, m, err.Error(), err, fields)
 	case failed >= w.cfg.Attempts:
-		result, settled = resultDead, m.Bury(ctx, fmt.Sprintf("gave up after %d attempts: %v", failed, err), err, failed)
-		w.log.Error("dead", fields...)
+		result, settled = w.bury(ctx, m, fmt.Sprintf("gave up after %d attempts: %v", failed, err), err, fields)
 	default:
 		delay = max(delay, w.backoff(failed))
 		result, settled = resultAgain, m.Schedule(ctx, time.Now().Add(delay), failed)
@@ -57,6 +58,14 @@ func (w *Worker) settle(ctx context.Context, m *bus.Message, err error) string {
 	}
 	w.metrics.results.WithLabelValues(result).Inc()
 	return result
+}
+
+func (w *Worker) bury(ctx context.Context, m *bus.Message, reason string, cause error, fields []zap.Field) (result string, settled error) {
+	if w.hooks.Dead != nil {
+		w.hooks.Dead(ctx, m, cause)
+	}
+	w.log.Error("dead", fields...)
+	return resultDead, m.Bury(ctx, reason, cause, m.Failed+1)
 }
 
 // backoff is a random time up to the bound that doubles with each failed attempt: full jitter, so that what failed

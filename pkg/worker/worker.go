@@ -100,7 +100,21 @@ type Worker struct {
 	log        *zap.Logger
 	metrics    metrics
 	outage     outage
+	hooks      Hooks
 }
+
+// Hooks are what the worker's owner wants done beside the handling. The zero Hooks does nothing.
+type Hooks struct {
+	// Check says why the sink cannot take messages yet. Until it returns nil, nothing is fetched: it is asked again as in
+	// an outage. Where its error is of retry.Outage, that says when.
+	Check func(ctx context.Context) error
+
+	// Dead is told of a message that is given up, before it is buried. It may be told twice, as the burying may fail.
+	Dead func(ctx context.Context, m *bus.Message, cause error)
+}
+
+// Hook sets the hooks, before Run.
+func (w *Worker) Hook(h Hooks) { w.hooks = h }
 
 // New opens the consumer, creating it when it does not exist, and registers the worker's metrics.
 func New(ctx context.Context, b *bus.Bus, c bus.Consumer, h Handler, cfg Config, log *zap.Logger, reg prometheus.Registerer) (*Worker, error) {
@@ -126,9 +140,15 @@ func New(ctx context.Context, b *bus.Bus, c bus.Consumer, h Handler, cfg Config,
 //
 //	      ┌─ loop over the consumer's stream, ×concurrency ─┐
 //	Run ──┼─ loop over what was scheduled or handed back ───┼─► handle ─► attempt ─► settle
-//	      └─ watch the lag                                  └─── outage: hold, probe ───┘
+//	      ├─ check the sink, before anything is fetched     └─── outage: hold, probe ───┘
+//	      └─ watch the lag
 func (w *Worker) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	w.say(ctx, nil) // what was said before this process was started
+	if w.hooks.Check != nil {
+		w.outage.begin()
+		g.Go(func() error { w.awaitCheck(ctx); return nil })
+	}
 	for range w.cfg.Concurrency {
 		g.Go(func() error { return w.loop(ctx, w.own) })
 	}
@@ -210,6 +230,7 @@ func (w *Worker) probe(ctx context.Context, held []*bus.Message, delay time.Dura
 		}
 		var still []*bus.Message
 		if still, delay = w.attempt(ctx, held[:1]); len(still) == 0 {
+			w.say(ctx, nil)
 			w.log.Info("the sink is back", zap.Duration("down", time.Since(began)))
 			return held[1:]
 		}
@@ -235,6 +256,7 @@ func (w *Worker) doubt(ctx context.Context, m *bus.Message) bool {
 	if len(held) > 0 {
 		return false
 	}
+	w.say(ctx, nil)
 	w.settle(ctx, m, errors.New("an outage to this message alone: the sink takes others"))
 	return true
 }
@@ -256,6 +278,7 @@ func (w *Worker) attempt(ctx context.Context, batch []*bus.Message) (held []*bus
 			results[resultOutage]++
 			w.metrics.results.WithLabelValues(resultOutage).Inc()
 			if len(held) == 1 {
+				w.say(ctx, errs[i])
 				w.log.Warn("outage", zap.Stringer("origin", m.Origin), zap.Error(errs[i]))
 			}
 		case cut && kind != retry.Done:

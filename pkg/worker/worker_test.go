@@ -453,7 +453,7 @@ func TestMetrics(t *testing.T) {
 	}))
 	f.waitSettled()
 	const want = `
-# HELP onhook_sink_results_total Messages by how an attempt at them ended: done, again, dead, handed_back, outage, unsettled.
+# HELP onhook_sink_results_total Messages by how an attempt at them ended: done, skipped, again, dead, handed_back, outage, unsettled.
 # TYPE onhook_sink_results_total counter
 onhook_sink_results_total{result="again",sink="decoder"} 0
 onhook_sink_results_total{result="dead",sink="decoder"} 1

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/call"
-	"github.com/onhook/onhook/pkg/service"
 	"github.com/onhook/onhook/pkg/store"
 )
 
@@ -25,13 +23,14 @@ const maxRows = 100_000
 // api is the operator's API, which the commands use: on the admin listener of `onhook run`, and behind a token of
 // `onhook ops`.
 type api struct {
-	bus *bus.Bus
-	db  store.Store
-	log *zap.Logger
+	bus   *bus.Bus
+	db    store.Store
+	sinks []string // the configured CRM sinks
+	log   *zap.Logger
 }
 
-func newAPI(b *bus.Bus, db store.Store, log *zap.Logger) http.Handler {
-	a := &api{bus: b, db: db, log: log.Named("api")}
+func newAPI(b *bus.Bus, db store.Store, sinks []string, log *zap.Logger) http.Handler {
+	a := &api{bus: b, db: db, sinks: sinks, log: log.Named("api")}
 	mux := http.NewServeMux()
 	for _, r := range []struct {
 		pattern string
@@ -39,10 +38,12 @@ func newAPI(b *bus.Bus, db store.Store, log *zap.Logger) http.Handler {
 	}{
 		{"GET /v1/calls", a.listCalls},
 		{"GET /v1/call", a.showCall}, // a call id can hold anything: it stands in the query, not in the path
+		{"GET /v1/call/timeline", a.timeline},
 		{"GET /v1/dead", a.listDead},
 		{"GET /v1/dead/{seq}", a.showDead},
 		{"POST /v1/dead/redrive", a.redriveDead},
 		{"POST /v1/dead/discard", a.discardDead},
+		{"DELETE /v1/crm/{sink}", a.removeSink},
 		{"GET /v1/status", a.status},
 	} {
 		mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { a.answer(w, req, r.handle) })
@@ -144,7 +145,7 @@ func (a *api) listDead(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := knownConsumer(q.Get("consumer")); err != nil {
+	if err := a.knownConsumer(r.Context(), q.Get("consumer")); err != nil {
 		return nil, err
 	}
 	return a.bus.ListDead(r.Context(), q.Get("consumer"), 0, n)
@@ -187,13 +188,20 @@ type handled struct {
 }
 
 // knownConsumer keeps what a person typed out of subjects, and a misspelt name from being no dead messages.
-func knownConsumer(name string) error {
-	var names []string
-	for _, c := range bus.Consumers {
-		names = append(names, c.Name)
-	}
-	if name == "" || slices.Contains(names, name) {
+func (a *api) knownConsumer(ctx context.Context, name string) error {
+	if name == "" {
 		return nil
+	}
+	all, err := a.consumers(ctx)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, c := range all {
+		if c.Name == name {
+			return nil
+		}
+		names = append(names, c.Name)
 	}
 	return badRequest("there is no consumer %q; there are %s", name, strings.Join(names, ", "))
 }
@@ -209,7 +217,7 @@ func (a *api) eachDead(r *http.Request, do func(context.Context, uint64) error) 
 	if (len(sel.Seqs) == 0) == (sel.Consumer == "") || len(sel.Seqs) > deadPage {
 		return nil, badRequest("give either sequence numbers, %d at most, or a consumer", deadPage)
 	}
-	if err := knownConsumer(sel.Consumer); err != nil {
+	if err := a.knownConsumer(r.Context(), sel.Consumer); err != nil {
 		return nil, err
 	}
 	done := handled{Seqs: []uint64{}}
@@ -257,31 +265,4 @@ func (a *api) page(ctx context.Context, sel *selection) (handled, error) {
 		h.Next = sel.Seqs[deadPage-1] + 1
 	}
 	return h, nil
-}
-
-// status is what `onhook status` prints.
-type status struct {
-	Version    string               `json:"version"`
-	Durability bus.Durability       `json:"durability"`
-	Streams    []bus.StreamStatus   `json:"streams"`
-	Consumers  []bus.ConsumerStatus `json:"consumers"`
-}
-
-func (a *api) status(r *http.Request) (any, error) {
-	s := status{Version: service.Version()}
-	var err error
-	if s.Streams, err = a.bus.Streams(r.Context()); err != nil {
-		return nil, err
-	}
-	if s.Durability, err = a.bus.Durability(r.Context()); err != nil {
-		return nil, err
-	}
-	for _, c := range bus.Consumers {
-		cs, err := a.bus.Status(r.Context(), c)
-		if err != nil {
-			return nil, err
-		}
-		s.Consumers = append(s.Consumers, cs)
-	}
-	return s, nil
 }

@@ -16,7 +16,7 @@ import (
 
 type callsCmd struct {
 	List callsListCmd `cmd:"" help:"List calls, newest first."`
-	Show callsShowCmd `cmd:"" help:"Show one call."`
+	Show callsShowCmd `cmd:"" help:"Show one call, and what became of it."`
 }
 
 type callsListCmd struct {
@@ -66,14 +66,18 @@ type callsShowCmd struct {
 	CallID string `arg:"" help:"The provider's id of the call." name:"call-id"`
 }
 
-// Run shows one call.
+// Run shows one call with its timeline.
 func (c *callsShowCmd) Run(ctx context.Context, t terminal) error {
 	var k call.Call
 	if err := c.get(ctx, "/v1/call", url.Values{"source": {c.Source}, "id": {c.CallID}}, &k); err != nil {
 		return err
 	}
+	var steps []step
+	if err := c.get(ctx, "/v1/call/timeline", url.Values{"source": {c.Source}, "id": {c.CallID}}, &steps); err != nil {
+		return err
+	}
 	if c.JSON {
-		return printJSON(t.out, &k)
+		return printJSON(t.out, callWithTimeline{&k, steps})
 	}
 	tw := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	for _, f := range [][2]string{
@@ -100,6 +104,10 @@ func (c *callsShowCmd) Run(ctx context.Context, t terminal) error {
 		row(tw, "warning", w)
 	}
 	if err := tw.Flush(); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintln(t.out)
+	if err := printTimeline(t, steps); err != nil {
 		return err
 	}
 	for _, turn := range k.Transcript.Turns {

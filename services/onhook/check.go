@@ -53,6 +53,9 @@ func (c *checkCmd) Run(ctx context.Context, t terminal) error {
 	}
 	if !c.JSON {
 		_, err = fmt.Fprintf(t.out, "%s is right: %d sources (%s)\n", c.Config, len(s.sources), strings.Join(slices.Sorted(maps.Keys(s.sources)), ", "))
+		if len(s.crm) > 0 {
+			_, err = fmt.Fprintf(t.out, "%d CRM sinks (%s)\n", len(s.crm), strings.Join(s.crm.Names(), ", "))
+		}
 	}
 	return err
 }

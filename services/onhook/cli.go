@@ -20,6 +20,7 @@ type cli struct {
 	Send    sendCmd    `cmd:"" help:"Send signed sample webhooks, as a provider would."`
 	Decode  decodeCmd  `cmd:"" help:"Decode a provider's payload from a file and print the call."`
 	Calls   callsCmd   `cmd:"" help:"List or show stored calls."`
+	CRM     crmCmd     `cmd:"" name:"crm" help:"Remove a CRM sink that is configured no more."`
 	Dead    deadCmd    `cmd:"" help:"List, show, redrive or discard the messages that a worker gave up on."`
 	Spool   spoolCmd   `cmd:"" help:"List or drain a spool that a stopped process has left on a disk."`
 	Status  statusCmd  `cmd:"" help:"Show the streams and how far behind each consumer is."`

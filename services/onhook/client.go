@@ -40,6 +40,10 @@ func (c *client) post(ctx context.Context, path string, body, into any) error {
 	return c.do(ctx, http.MethodPost, path, b, into)
 }
 
+func (c *client) delete(ctx context.Context, path string, into any) error {
+	return c.do(ctx, http.MethodDelete, path, nil, into)
+}
+
 func (c *client) do(ctx context.Context, method, path string, body []byte, into any) error {
 	base := strings.TrimSuffix(c.Server, "/")
 	if !strings.Contains(base, "://") {

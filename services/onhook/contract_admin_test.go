@@ -36,11 +36,19 @@ func TestAdminAnswersAreAsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	proc.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
-	proc.Admin.Handle("/v1/", newAPI(b, db, zap.NewNop()))
+	proc.Admin.Handle("/v1/", newAPI(b, db, []string{"kept"}, zap.NewNop()))
 	serveUntilEnd(t, proc.Admin.Run)
 	operators := startOps(t, b, db, "t0ken")
 	saveExample(t, db)
 	buryThree(t, b)
+	for _, sink := range []string{"gone", "left"} {
+		if _, _, err := b.Open(t.Context(), bus.CRM(sink)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.SetOutage(t.Context(), bus.CRM("kept"), &bus.Outage{Reason: "401", Since: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
 
 	do := func(status int, host, operation, target, origin, body string) {
 		t.Helper()
@@ -107,6 +115,12 @@ var adminRequests = []struct {
 	{400, "GET /v1/calls", "/v1/calls?since=yesterday", "", ""},
 	{200, "GET /v1/call", "/v1/call?source=altur&id=b5a3f0c1", "", ""},
 	{404, "GET /v1/call", "/v1/call?source=altur&id=none", "", ""},
+	{200, "GET /v1/call/timeline", "/v1/call/timeline?source=altur&id=b5a3f0c1", "", ""},
+	{404, "GET /v1/call/timeline", "/v1/call/timeline?source=altur&id=none", "", ""},
+	{200, "DELETE /v1/crm/{sink}", "/v1/crm/gone", "", ""},
+	{400, "DELETE /v1/crm/{sink}", "/v1/crm/kept", "", ""},
+	{403, "DELETE /v1/crm/{sink}", "/v1/crm/left", "http://example.com", ""},
+	{404, "DELETE /v1/crm/{sink}", "/v1/crm/gone", "", ""},
 	{200, "GET /v1/dead", "/v1/dead?consumer=decoder&limit=2", "", ""},
 	{400, "GET /v1/dead", "/v1/dead?limit=0", "", ""},
 	{200, "GET /v1/dead/{seq}", "/v1/dead/1", "", ""},

@@ -109,6 +109,7 @@ func TestExampleHasEveryKey(t *testing.T) {
 	} {
 		want[section] = slices.Sorted(slices.Values(yamlKeys(reflect.TypeOf(v))))
 	}
+	want["crm"] = nil // in comments, as its sinks want secrets; services/crm holds those to its structs
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("keys of the structs (-) and of the example (+):\n%s", d)
 	}

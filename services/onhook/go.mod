@@ -9,6 +9,7 @@ require (
 	github.com/google/uuid v1.6.0
 	github.com/onhook/onhook/pkg v0.0.0
 	github.com/onhook/onhook/schemas v0.0.0
+	github.com/onhook/onhook/services/crm v0.0.0
 	github.com/onhook/onhook/services/decoder v0.0.0
 	github.com/onhook/onhook/services/ingress v0.0.0
 	github.com/onhook/onhook/services/storage v0.0.0
@@ -20,10 +21,13 @@ require (
 )
 
 require (
+	cel.dev/cel-go v0.33.2 // indirect
+	cel.dev/expr v0.25.1 // indirect
 	dario.cat/mergo v1.0.2 // indirect
 	github.com/Azure/go-ansiterm v0.0.0-20250102033503-faa5f7b0171c // indirect
 	github.com/Microsoft/go-winio v0.6.2 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
+	github.com/antlr4-go/antlr/v4 v4.13.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
@@ -98,10 +102,13 @@ require (
 	go.uber.org/multierr v1.11.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/exp v0.0.0-20260824195058-e88cd73687aa // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
+	google.golang.org/genproto/googleapis/api v0.0.0-20240826202546-f6391c0de4c7 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260831171406-18b4a7587f8a // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	modernc.org/libc v1.79.0 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
@@ -112,6 +119,7 @@ require (
 replace (
 	github.com/onhook/onhook/pkg => ../../pkg
 	github.com/onhook/onhook/schemas => ../../schemas
+	github.com/onhook/onhook/services/crm => ../crm
 	github.com/onhook/onhook/services/decoder => ../decoder
 	github.com/onhook/onhook/services/ingress => ../ingress
 	github.com/onhook/onhook/services/storage => ../storage

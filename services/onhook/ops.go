@@ -93,7 +93,7 @@ func (c *opsCmd) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	defer b.Close()
-	o, err := newOps(cfg, b, db, p.Log)
+	o, err := newOps(cfg, b, db, p.Config.Names("crm"), p.Log) // without the sinks' secrets
 	if err != nil {
 		return err
 	}
@@ -110,14 +110,14 @@ type ops struct {
 }
 
 // newOps binds the listener.
-func newOps(cfg opsConfig, b *bus.Bus, db store.Store, log *zap.Logger) (*ops, error) {
+func newOps(cfg opsConfig, b *bus.Bus, db store.Store, sinks []string, log *zap.Logger) (*ops, error) {
 	o := &ops{log: log.Named("ops")}
 	errorLog, err := zap.NewStdLogAt(o.log, zap.WarnLevel)
 	if err != nil {
 		return nil, err
 	}
 	o.server = &http.Server{
-		Handler:           o.logged(withToken(cfg.Token, newAPI(b, db, log))),
+		Handler:           o.logged(withToken(cfg.Token, newAPI(b, db, sinks, log))),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      time.Minute,

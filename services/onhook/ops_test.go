@@ -23,7 +23,7 @@ import (
 // startOps serves the API behind tokens until the test ends and returns its address.
 func startOps(t *testing.T, b *bus.Bus, db store.Store, tokens ...config.Secret) string {
 	t.Helper()
-	o, err := newOps(opsConfig{Listen: "127.0.0.1:0", Token: tokens}, b, db, zap.NewNop())
+	o, err := newOps(opsConfig{Listen: "127.0.0.1:0", Token: tokens}, b, db, nil, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestOpsAsksForAToken(t *testing.T) {
 func TestOpsLogHasNoSecret(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.DebugLevel)
-	o, err := newOps(opsConfig{Listen: "127.0.0.1:0", Token: config.Secrets{"t0ken-of-ops"}}, bustest.Start(t), migrated(t, dataDSN(t.TempDir())), zap.New(core))
+	o, err := newOps(opsConfig{Listen: "127.0.0.1:0", Token: config.Secrets{"t0ken-of-ops"}}, bustest.Start(t), migrated(t, dataDSN(t.TempDir())), nil, zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}

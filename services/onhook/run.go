@@ -17,6 +17,7 @@ import (
 	"github.com/onhook/onhook/pkg/service"
 	"github.com/onhook/onhook/pkg/spool"
 	"github.com/onhook/onhook/pkg/store"
+	"github.com/onhook/onhook/services/crm"
 	"github.com/onhook/onhook/services/decoder"
 	"github.com/onhook/onhook/services/ingress"
 	"github.com/onhook/onhook/services/storage"
@@ -36,6 +37,7 @@ type settings struct {
 	ingress ingress.Config
 	decoder decoder.Config
 	storage storage.Config
+	crm     crm.Config
 }
 
 // loadSettings decodes every section over its defaults.
@@ -45,6 +47,7 @@ func loadSettings(f *config.File) (settings, error) {
 		ingress: ingress.DefaultConfig(),
 		decoder: decoder.DefaultConfig(),
 		storage: storage.DefaultConfig(),
+		crm:     crm.Config{},
 	}
 	var err error
 	s.sources, err = provider.LoadSources(f)
@@ -53,6 +56,7 @@ func loadSettings(f *config.File) (settings, error) {
 		f.Section("ingress", &s.ingress),
 		f.Section("decoder", &s.decoder),
 		f.Section("storage", &s.storage),
+		f.Section("crm", &s.crm),
 	)
 }
 
@@ -85,6 +89,7 @@ func (c *runCmd) Run(ctx context.Context, t terminal) (err error) {
 // compose builds every service over one bus and one store, and runs them. It embeds what s names no address for.
 //
 //	nats ◄─ bus ◄─┬─ storage ─► store
+//	              ├─ crm ─► the configured sinks
 //	              ├─ decoder
 //	              ├─ spool ◄─ ingress
 //	              └─ operator's API, on the admin listener
@@ -144,8 +149,8 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 	p.Admin.AddCheck(service.Check{Name: "durability", Probe: out.Ready(b.Durable)})
 	p.Admin.AddCheck(service.Check{Name: "streams", Probe: out.Ready(b.Sound)})
 	p.Admin.AddCheck(service.Check{Name: "database", Probe: db.Ping})
-	p.Admin.Handle("/v1/", newAPI(b, db, p.Log))
-	p.Grace = max(p.Grace, s.decoder.Grace+5*time.Second, s.storage.Grace+5*time.Second) // a worker's own, and what it settles after
+	p.Admin.Handle("/v1/", newAPI(b, db, s.crm.Names(), p.Log))
+	p.Grace = max(p.Grace, max(s.decoder.Grace, s.storage.Grace, s.crm.Grace())+5*time.Second) // a worker's own, and what it settles after
 	ready(in)
 	return p.Run(ctx, append(parts,
 		service.Part{Name: "broker", Run: b.Run},
@@ -162,6 +167,13 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 				return err
 			}
 			return dec.Run(ctx)
+		}},
+		service.Part{Name: "crm", Run: func(ctx context.Context) error {
+			sinks, err := crm.New(ctx, s.crm, b, p.Log, p.Metrics)
+			if err != nil {
+				return err
+			}
+			return sinks.Run(ctx)
 		}},
 		service.Part{Name: "spool", Run: out.Run},
 		service.Part{Name: "ingress", Run: in.Run},

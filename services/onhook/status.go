@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/onhook/onhook/pkg/bus"
 )
 
 type statusCmd struct{ client }
@@ -38,10 +41,23 @@ func (c *statusCmd) Run(ctx context.Context, t terminal) error {
 		verdict = "NOT OK"
 	}
 	_, _ = fmt.Fprintf(t.out, "\ndurability %s: %s\n\n", verdict, s.Durability.Finding)
-	tw = table(t.out, "CONSUMER", "STREAM", "PENDING", "IN HAND", "SCHEDULED", "OLDEST", "DEAD")
+	tw = table(t.out, "CONSUMER", "STREAM", "PENDING", "IN HAND", "SCHEDULED", "OLDEST", "DEAD", "STATE")
 	for _, k := range s.Consumers {
 		row(tw, k.Name, k.Stream, strconv.FormatUint(k.Pending, 10), strconv.FormatUint(k.InHand, 10), strconv.FormatUint(k.Scheduled, 10),
-			time.Duration(k.OldestSeconds*float64(time.Second)).Round(time.Millisecond).String(), strconv.FormatUint(k.Dead, 10))
+			time.Duration(k.OldestSeconds*float64(time.Second)).Round(time.Millisecond).String(), strconv.FormatUint(k.Dead, 10), stateText(k))
 	}
 	return tw.Flush()
+}
+
+// stateText is why a consumer's messages wait, if there is a reason.
+func stateText(c consumerStatus) string {
+	switch {
+	case c.Orphan:
+		sink := strings.TrimPrefix(c.Name, bus.CRM("").Name)
+		return "orphan: not configured; `onhook crm remove " + sink + "` deletes it"
+	case c.Outage != nil:
+		return "stopped since " + c.Outage.Since.UTC().Format("2006-01-02 15:04:05Z") + ": " + c.Outage.Reason
+	default:
+		return "ok"
+	}
 }

@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 // saver is what the sink needs of a store.
 type saver interface {
 	Save(ctx context.Context, calls []*call.Call) []error
+	SaveOutcomes(ctx context.Context, outcomes []call.Outcome) []error
 }
 
 // fixture is a broker on which sinks can be started.

@@ -1,4 +1,5 @@
-// Package storage is the sink that writes calls to a database: it reads CALLS and saves each batch in one statement.
+// Package storage is the sink that writes calls to a database, and what became of them at the CRM sinks: it reads CALLS and
+// OUTCOMES and saves each batch in one statement.
 package storage
 
 import (
@@ -8,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/call"
@@ -19,6 +21,7 @@ import (
 // saver is what the sink needs of a store.
 type saver interface {
 	Save(ctx context.Context, calls []*call.Call) []error
+	SaveOutcomes(ctx context.Context, outcomes []call.Outcome) []error
 }
 
 // Config is section storage of onhook.yaml.
@@ -59,30 +62,60 @@ func (c *Config) Validate() error {
 	return errors.Join(append(errs, c.Config.Validate())...)
 }
 
-// Storage is the worker over CALLS.
+// Storage is the workers over CALLS and OUTCOMES.
 type Storage struct {
-	*worker.Worker
+	calls, outcomes *worker.Worker
+
 	store   saver
 	timeout time.Duration
-	seconds prometheus.Observer
+	ages    *worker.Ages
 }
 
-// New opens the sink's consumer.
+// New opens the sink's consumers.
 func New(ctx context.Context, cfg Config, store saver, b *bus.Bus, log *zap.Logger, reg prometheus.Registerer) (*Storage, error) {
 	s := &Storage{store: store, timeout: cfg.SaveTimeout}
-	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name:        "onhook_call_to_sink_seconds",
-		Help:        "Time from the end of a call, or where that is unknown from its webhook, until the sink has it.",
-		ConstLabels: prometheus.Labels{"sink": bus.Storage.Name},
-		Buckets:     []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400},
-	})
-	s.seconds = seconds
-	if err := reg.Register(seconds); err != nil {
+	var err error
+	if s.ages, err = worker.NewAges(bus.Storage.Name, reg); err != nil {
 		return nil, err
 	}
-	var err error
-	s.Worker, err = worker.New(ctx, b, bus.Storage, s.handle, cfg.Config, log, reg)
+	if s.calls, err = worker.New(ctx, b, bus.Storage, s.handle, cfg.Config, log, reg); err != nil {
+		return nil, err
+	}
+	cfg.Concurrency = 1 // a call has one outcome per CRM sink, and is not waited for
+	s.outcomes, err = worker.New(ctx, b, bus.Outcomes, s.handleOutcomes, cfg.Config, log, reg)
 	return s, err
+}
+
+// Run works until ctx ends.
+func (s *Storage) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.calls.Run(ctx) })
+	g.Go(func() error { return s.outcomes.Run(ctx) })
+	return g.Wait()
+}
+
+// handleOutcomes saves a batch of outcomes.
+func (s *Storage) handleOutcomes(ctx context.Context, batch []*bus.Message) []error {
+	errs := make([]error, len(batch))
+	var outcomes []call.Outcome
+	var at []int // where in batch each outcome stands
+	for i, m := range batch {
+		o, err := m.Outcome()
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		outcomes, at = append(outcomes, o), append(at, i)
+	}
+	if len(outcomes) == 0 {
+		return errs
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	for i, err := range s.store.SaveOutcomes(ctx, outcomes) {
+		errs[at[i]] = err
+	}
+	return errs
 }
 
 // handle saves a batch.
@@ -106,20 +139,8 @@ func (s *Storage) handle(ctx context.Context, batch []*bus.Message) []error {
 	for i, err := range s.store.Save(ctx, calls) {
 		errs[at[i]] = err
 		if err == nil {
-			s.seconds.Observe(age(calls[i]).Seconds())
+			s.ages.Observe(calls[i])
 		}
 	}
 	return errs
-}
-
-// age is the time since the call ended, or since its webhook came where that is not known or lies ahead.
-func age(c *call.Call) time.Duration {
-	for _, t := range []*call.Time{c.EndedAt, c.ReceivedAt} {
-		if t != nil {
-			if d := time.Since(t.Time); d >= 0 {
-				return d
-			}
-		}
-	}
-	return 0
 }

@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
 	"github.com/onhook/onhook/pkg/store/storetest"
@@ -236,6 +238,8 @@ func TestSecondsAreThoseSinceTheCallEnded(t *testing.T) {
 // hung is a store that answers no more.
 type hung struct{ met chan struct{} }
 
+func (s hung) SaveOutcomes(context.Context, []call.Outcome) []error { return nil }
+
 func (s hung) Save(ctx context.Context, calls []*call.Call) []error {
 	select {
 	case s.met <- struct{}{}:
@@ -271,4 +275,32 @@ func TestAStoreThatHangsIsAnOutageAfterTheSaveTimeout(t *testing.T) {
 	f.waitSettled()
 	wantIDs(t, s, ids)
 	f.untroubled()
+}
+
+func TestOutcomesOfCRMSinksAreKeptWithTheirCall(t *testing.T) {
+	f := setup(t)
+	s := openStore(t, sqliteDSN(t))
+	c := storetest.Minimal("a")
+	f.publish(c)
+	at := time.Now()
+	outcome := func(sink string, r call.Result, after time.Duration) call.Outcome {
+		return call.Outcome{Sink: sink, Provider: c.Provider, Source: c.Source, CallID: c.CallID, Event: c.Event, Result: r, Attempts: 1, At: call.At(at.Add(after))}
+	}
+	want := []call.Outcome{outcome("hubspot", call.ResultDelivered, time.Second), outcome("webhook", call.ResultSkipped, 0)}
+	if err := errors.Join(f.bus.PublishOutcomes(t.Context(), append(want, outcome("hubspot", call.ResultDead, 0)))...); err != nil {
+		t.Fatal(err)
+	}
+	f.start(s)
+	f.waitSettled()
+	f.waitFor("the outcomes", func() bool {
+		st, err := f.bus.Status(t.Context(), bus.Outcomes)
+		return err == nil && st.Pending == 0
+	})
+	h, err := s.History(t.Context(), c.Provider, c.Source, c.CallID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, h.Outcomes); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
 }

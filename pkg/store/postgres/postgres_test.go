@@ -132,7 +132,7 @@ func concurrentMigrate(t *testing.T, server *pgtest.Server) {
 		wg.Go(func() {
 			var to int64
 			var err error
-			if from[i], to, err = store.Migrate(t.Context(), dsn); err != nil || to != 1 {
+			if from[i], to, err = store.Migrate(t.Context(), dsn); err != nil || to != 2 {
 				t.Errorf("migrate: to version %d, error %v", to, err)
 			}
 		})
@@ -160,8 +160,8 @@ func migrateWaits(t *testing.T, server *pgtest.Server) {
 		t.Errorf("migrate without the lock: error %v, want deadline exceeded", err)
 	}
 	exec(t, holder, "SELECT pg_advisory_unlock(4097083626)")
-	if from, to, err := store.Migrate(t.Context(), dsn); from != 0 || to != 1 || err != nil {
-		t.Errorf("migrate from %d to %d, error %v; want 0 to 1", from, to, err)
+	if from, to, err := store.Migrate(t.Context(), dsn); from != 0 || to != 2 || err != nil {
+		t.Errorf("migrate from %d to %d, error %v; want 0 to 2", from, to, err)
 	}
 }
 

@@ -50,22 +50,29 @@ func statementEnd(rows []row.Row, lo int) int {
 
 // save stores rows and sets their errors. Its own error says that the database is down: what is left would fare no better.
 func (s *Store) save(ctx context.Context, rows []row.Row, errs []error) error {
-	err := s.exec(ctx, rows)
-	if len(rows) == 1 && outOfRange(err) {
-		err = s.saveQuoted(ctx, rows[0], err)
-	}
+	return halve(rows, errs, func(rows []row.Row) error {
+		err := s.exec(ctx, rows)
+		if len(rows) == 1 && outOfRange(err) {
+			err = s.saveQuoted(ctx, rows[0], err)
+		}
+		return s.failed(err, "save calls")
+	})
+}
+
+// halve finds the rows that are refused. Its own error is that of all that are left.
+func halve[R any](rows []R, errs []error, exec func([]R) error) error {
+	err := exec(rows)
 	if err == nil {
 		return nil
 	}
-	err = s.failed(err, "save calls")
 	switch kind, _ := retry.Classify(err); {
 	case kind == retry.Dead && len(rows) > 1:
 		mid := len(rows) / 2
-		if err := s.save(ctx, rows[:mid], errs[:mid]); err != nil {
+		if err := halve(rows[:mid], errs[:mid], exec); err != nil {
 			fill(errs[mid:], err)
 			return err
 		}
-		return s.save(ctx, rows[mid:], errs[mid:])
+		return halve(rows[mid:], errs[mid:], exec)
 	case kind == retry.Paused:
 		fill(errs, err)
 		return err

@@ -188,11 +188,11 @@ func TestOpenRefuses(t *testing.T) {
 func TestMigrateKeepsOthersOut(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "new", "folder", "onhook.db")
-	if from, to, err := Migrate(t.Context(), path); from != 0 || to != 1 || err != nil {
-		t.Fatalf("from %d to %d, error %v; want 0 to 1", from, to, err)
+	if from, to, err := Migrate(t.Context(), path); from != 0 || to != 2 || err != nil {
+		t.Fatalf("from %d to %d, error %v; want 0 to 2", from, to, err)
 	}
-	if from, to, err := Migrate(t.Context(), path); from != 1 || to != 1 || err != nil {
-		t.Errorf("again: from %d to %d, error %v; want 1 to 1", from, to, err)
+	if from, to, err := Migrate(t.Context(), path); from != 2 || to != 2 || err != nil {
+		t.Errorf("again: from %d to %d, error %v; want 2 to 2", from, to, err)
 	}
 	save(t, reopen(t, path), ended("a"), retry.Done) // for the log's file
 	for _, name := range []string{path, path + "-wal", filepath.Dir(path)} {
@@ -210,7 +210,7 @@ func TestMigrateKeepsOthersOut(t *testing.T) {
 func TestMigrateInProcesses(t *testing.T) {
 	const variable = "ONHOOK_TEST_MIGRATE"
 	if path := os.Getenv(variable); path != "" {
-		if _, to, err := Migrate(context.Background(), path); to != 1 || err != nil {
+		if _, to, err := Migrate(context.Background(), path); to != 2 || err != nil {
 			t.Fatalf("to version %d, error %v", to, err)
 		}
 		return

@@ -1,0 +1,80 @@
+package bus
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onhook/onhook/pkg/call"
+	"github.com/onhook/onhook/pkg/retry"
+)
+
+const typeOutcome = "onhook.outcome.v1"
+
+// PublishOutcomes publishes what became of calls at their sinks and answers one error per outcome, in order. It waits for
+// all of them. The same outcome again within the duplicate window is one message.
+func (b *Bus) PublishOutcomes(ctx context.Context, os []call.Outcome) []error {
+	errs := make([]error, len(os))
+	acks := make([]jetstream.PubAckFuture, len(os))
+	for i := range os {
+		m, err := b.outcomeMsg(os[i])
+		if err == nil {
+			acks[i], err = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0))
+		}
+		if err != nil {
+			errs[i] = publishError(err)
+		}
+	}
+	for i, ack := range acks {
+		if ack == nil {
+			continue
+		}
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			errs[i] = publishError(err)
+		case <-ctx.Done():
+			errs[i] = ctx.Err()
+		}
+	}
+	return errs
+}
+
+func (b *Bus) outcomeMsg(o call.Outcome) (*nats.Msg, error) {
+	o.Error, o.Note = headerText(o.Error), headerText(o.Note)
+	data, err := json.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("an outcome of sink %s cannot be written as JSON: %w", o.Sink, err)
+	}
+	m := nats.NewMsg(b.prefix + outcomeSubject(o.Sink))
+	m.Data = data
+	// A sink repeats an outcome when its message came again; a redriven call has another result, or more attempts.
+	sum := sha256.Sum256([]byte(strings.Join([]string{o.Sink, o.Provider, o.Source, string(o.Event), o.CallID, string(o.Result), fmt.Sprint(o.Attempts)}, "\x00")))
+	id := hex.EncodeToString(sum[:])
+	m.Header = nats.Header{
+		jetstream.MsgIDHeader: {id},
+		headerID:              {id},
+		headerSource:          {"/" + o.Provider + "/" + o.Source},
+		headerType:            {typeOutcome},
+		headerSpecVersion:     {specVersion},
+		headerTime:            {call.At(time.Now()).String()},
+		headerContentType:     {"application/json"},
+	}
+	return m, nil
+}
+
+// Outcome reads the message as an outcome. Its error is retry.Never's.
+func (m *Message) Outcome() (call.Outcome, error) {
+	var o call.Outcome
+	if err := json.Unmarshal(m.data, &o); err != nil {
+		return o, retry.Never(fmt.Errorf("not an outcome: %w", err))
+	}
+	return o, nil
+}

@@ -1,0 +1,54 @@
+// Command crm delivers the calls in NATS to CRMs and webhooks.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"time"
+	_ "time/tzdata" // an image from scratch has none
+
+	_ "golang.org/x/crypto/x509roots/fallback" // where the system has no root certificates: an image from scratch
+
+	"github.com/onhook/onhook/pkg/bus"
+	"github.com/onhook/onhook/pkg/service"
+	"github.com/onhook/onhook/services/crm"
+)
+
+func main() { service.Main("crm", run) }
+
+func run(ctx context.Context) error {
+	var only string
+	opts, err := service.ParseOptions("crm", os.Args[1:], os.Stdout, func(f *flag.FlagSet) {
+		f.StringVar(&only, "only", "", "run this `sink` alone, and leave the others to other processes")
+	})
+	if err != nil {
+		return err
+	}
+	p, err := service.NewProcess(opts, os.Stderr)
+	if err != nil {
+		return err
+	}
+	cfg, nats := crm.Config{}, bus.DefaultConfig()
+	if err := errors.Join(p.Config.Section("crm", &cfg), p.Config.Section("nats", &nats)); err != nil {
+		return err
+	}
+	if only != "" {
+		if cfg, err = cfg.Only(only); err != nil {
+			return &service.UsageError{Err: err}
+		}
+	}
+	b, err := bus.Connect(ctx, nats, "crm", p.Log)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	c, err := crm.New(ctx, cfg, b, p.Log, p.Metrics)
+	if err != nil {
+		return err
+	}
+	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
+	p.Grace = max(p.Grace, cfg.Grace()+5*time.Second) // a worker's own, and what it settles after
+	return p.Run(ctx, service.Part{Name: "crm", Run: c.Run})
+}

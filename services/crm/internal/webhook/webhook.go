@@ -1,0 +1,146 @@
+// Package webhook posts calls to an endpoint as the Standard Webhooks specification says: signed, each under an id that
+// stays the same however often it is sent.
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/onhook/onhook/pkg/call"
+	"github.com/onhook/onhook/pkg/retry"
+	"github.com/onhook/onhook/services/crm/internal/sink"
+)
+
+// Deps is what a Client is built over.
+type Deps struct {
+	Sink string // its name in the configuration: a part of every webhook-id
+}
+
+// Client is the sink.
+type Client struct {
+	name  string
+	cfg   Config
+	keys  [][]byte // newest first
+	http  *http.Client
+	write func(sink.Item) ([]byte, error)
+}
+
+var _ sink.Sink = (*Client)(nil)
+
+// New makes a client. It connects when there is something to send.
+func New(cfg Config, d Deps) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Client{name: d.Sink, cfg: cfg, write: writers[cfg.Body]}
+	for _, s := range cfg.Secrets {
+		key, err := decodeSecret(s)
+		if err != nil {
+			return nil, err
+		}
+		c.keys = append(c.keys, key)
+	}
+	c.http = &http.Client{
+		Transport:     transport(cfg),
+		Timeout:       cfg.Timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c, nil
+}
+
+// Check has nothing to ask: an endpoint takes events and nothing else.
+func (c *Client) Check(context.Context) error { return nil }
+
+// Deliver posts each call, several at a time.
+func (c *Client) Deliver(ctx context.Context, batch []sink.Item) []sink.Result {
+	results := make([]sink.Result, len(batch))
+	var g errgroup.Group
+	g.SetLimit(c.cfg.Connections)
+	last := map[string]int{} // by id, where in batch the one stands that is sent
+	for i := range batch {
+		last[c.id(batch[i].Call)] = i
+	}
+	for id, i := range last {
+		g.Go(func() error {
+			results[i] = sink.Result{Err: c.post(ctx, id, batch[i]), VendorID: id}
+			return nil
+		})
+	}
+	_ = g.Wait() // no function returns an error
+	for i := range batch {
+		results[i] = results[last[c.id(batch[i].Call)]]
+	}
+	return results
+}
+
+// id is the webhook-id of a call: the same for every attempt, after a redrive too.
+func (c *Client) id(k *call.Call) string {
+	h := sha256.New()
+	for _, part := range []string{c.name, k.Provider, k.Source, string(k.Event), k.CallID} {
+		_, _ = io.WriteString(h, strconv.Itoa(len(part))+":"+part)
+	}
+	return "msg_" + hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+func (c *Client) post(ctx context.Context, id string, item sink.Item) error {
+	body, err := c.write(item)
+	if err != nil {
+		return retry.Never(fmt.Errorf("the call cannot be written: %w", err))
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.URL.Reveal(), bytes.NewReader(body))
+	if err != nil {
+		return errors.New("the request cannot be made") // the reason would quote the address
+	}
+	now := strconv.FormatInt(time.Now().Unix(), 10)
+	req.Header = http.Header{
+		"Content-Type":      {contentTypes[c.cfg.Body]},
+		"User-Agent":        {"onhook"},
+		"Webhook-Id":        {id},
+		"Webhook-Timestamp": {now},
+		"Webhook-Signature": {c.sign(id, now, body)},
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return failed(withoutURL(err))
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
+	_ = resp.Body.Close()
+	return answered(resp.StatusCode, resp.Header.Get("Retry-After"), time.Now())
+}
+
+// sign is a signature by each live secret: a receiver that knows one of them is content.
+func (c *Client) sign(id, timestamp string, body []byte) string {
+	var b strings.Builder
+	for i, key := range c.keys {
+		h := hmac.New(sha256.New, key)
+		_, _ = io.WriteString(h, id+"."+timestamp+".")
+		_, _ = h.Write(body)
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString("v1," + base64.StdEncoding.EncodeToString(h.Sum(nil)))
+	}
+	return b.String()
+}
+
+// withoutURL takes the address out of an error of net/http: it may hold a secret.
+func withoutURL(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
+}
