@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-
 	"github.com/onhook/onhook/pkg/config"
 	"github.com/onhook/onhook/pkg/retry"
 )
