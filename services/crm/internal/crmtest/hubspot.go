@@ -89,7 +89,9 @@ func (h *HubSpot) AddProperty(object string, p HubSpotProperty) {
 	defer h.mu.Unlock()
 	h.properties[object][p.Name] = p
 	for _, o := range h.objects[object] {
-		h.set(object, o, map[string]string{p.Name: o.Properties[p.Name]})
+		if v, has := o.Properties[p.Name]; has {
+			h.set(object, o, map[string]string{p.Name: v})
+		}
 	}
 }
 
