@@ -36,11 +36,11 @@ var existingID = regexp.MustCompile(`Existing ID: ([0-9]{1,20})`)
 
 // about makes of an error the one about an input.
 func (e *batchError) about(in *input, status int) *refusal {
-	text := "HubSpot refused " + in.what
+	text := "HubSpot refused " + in.what + ": "
 	if status != 0 {
-		text += fmt.Sprintf(": %d", status)
+		text += fmt.Sprintf("%d ", status)
 	}
-	text += ": " + e.words()
+	text += e.words()
 	if m := e.readable(in); m != "" {
 		text += ": " + m
 	}
