@@ -3,6 +3,7 @@ module github.com/onhook/onhook/services/crm
 go 1.26.0
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/nyaruka/phonenumbers v1.8.1
 	github.com/onhook/onhook/pkg v0.0.0
 	go.uber.org/zap v1.28.0

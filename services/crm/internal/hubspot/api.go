@@ -105,6 +105,7 @@ func (c *Client) exchange(ctx context.Context, method, path, token string, body 
 	if err != nil {
 		return nil, fmt.Errorf("the answer was cut off: %w", err)
 	}
+	got = bytes.ReplaceAll(got, []byte(token), []byte("***")) // what it says may be read by anyone
 	return &answer{status: resp.StatusCode, header: resp.Header, body: got}, nil
 }
 

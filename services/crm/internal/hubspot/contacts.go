@@ -141,7 +141,7 @@ func (c *Client) readByKey(ctx context.Context, people []*person) error {
 		numbers = append(numbers, p.number)
 	}
 	ans, err := c.readContacts(ctx, phoneKey, numbers)
-	if f, ok := errors.AsType[*failure](err); ok && f.status == http.StatusNotFound {
+	if f, ok := errors.AsType[*failure](err); ok && f.status == http.StatusNotFound && isPlain(err) {
 		return nil
 	}
 	if err != nil {

@@ -130,7 +130,7 @@ func (e *batchError) words() string {
 
 var scopeName = regexp.MustCompile(`^[a-z][a-z0-9._-]{1,99}$`)
 
-var personal = regexp.MustCompile(`[^\s"'<>]+@[^\s"'<>]+|https?://[^\s"'<>]+|\+?[0-9][0-9 ().-]{5,}[0-9]`)
+var personal = regexp.MustCompile(`[^\s"'<>]+@[^\s"'<>]+|https?://[^\s"'<>]+|\+?[0-9][0-9 .,()-]{2,}[0-9]`)
 
 // open are the properties whose values may stand in an error.
 var open = []string{callKey, "hs_call_direction", "hs_call_disposition", "hs_call_status", "hs_call_duration", "hs_timestamp",
@@ -143,8 +143,8 @@ const (
 )
 
 // readable is the message without what was sent: HubSpot repeats values, also cut short, in words that are not fixed.
-// Masked are the input's values whatever their case, any part of a long one, and what looks like an address, a link or a
-// telephone number.
+// Masked are the input's values whatever their case, any part of a long one, and what looks like an address, a link, or a
+// number of four digits and more.
 func (e *batchError) readable(in *input) string {
 	m := cut(strings.ToValidUTF8(string(e.Message), ""), messageRoom)
 	m = personal.ReplaceAllString(m, "***")
@@ -166,8 +166,9 @@ func mask(m, value string) string {
 		return m
 	}
 	covered := make([]bool, len(m))
+	lower, value := lowerASCII(m), lowerASCII(value)
 	for i := 0; i+part <= len(m); i++ {
-		if strings.Contains(value, m[i:i+part]) {
+		if strings.Contains(value, lower[i:i+part]) {
 			for k := i; k < i+part; k++ {
 				covered[k] = true
 			}
@@ -182,6 +183,16 @@ func mask(m, value string) string {
 		}
 	}
 	return b.String()
+}
+
+// lowerASCII is as long as s, in bytes, which strings.ToLower need not be.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 // cut is s up to n bytes, on a rune boundary.
