@@ -16,6 +16,7 @@ type input struct {
 	key        string // as keyOf finds it in a result
 	trace      string // as the errors name it; empty where they cannot
 	properties map[string]string
+	hidden     []string // what else no error may repeat
 	body       any
 }
 

@@ -198,7 +198,7 @@ func (c *Client) create(ctx context.Context, people []*person) error {
 		values := c.contactValues(p)
 		values[phoneKey] = p.number
 		inputs = append(inputs, input{
-			what: "the contact", key: p.number, trace: p.number, properties: values,
+			what: "the contact", key: p.number, trace: p.number, properties: values, hidden: hidden(p.call.call),
 			body: objectInput{ID: p.number, IDProperty: phoneKey, Properties: values, Trace: p.number},
 		})
 	}
@@ -268,7 +268,10 @@ func (c *Client) update(ctx context.Context, people []*person) error {
 			}
 			continue
 		}
-		byID[p.id] = &input{what: "the contact", key: p.id, trace: p.id, properties: values, body: objectInput{ID: p.id, Properties: values, Trace: p.id}}
+		byID[p.id] = &input{
+			what: "the contact", key: p.id, trace: p.id, properties: values, hidden: hidden(p.call.call),
+			body: objectInput{ID: p.id, Properties: values, Trace: p.id},
+		}
 		inputs = append(inputs, byID[p.id])
 	}
 	flat := make([]input, len(inputs))

@@ -184,7 +184,7 @@ func (c *Client) associate(ctx context.Context, records []*record, people map[st
 			continue
 		}
 		pairs = append(pairs, input{
-			what: "the association", key: res.VendorID + ">" + p.id,
+			what: "the association", key: res.VendorID + ">" + p.id, hidden: hidden(r.call),
 			body: pairInput{From: reference{text(res.VendorID)}, To: reference{text(p.id)}, Types: []pairType{{"HUBSPOT_DEFINED", callToContact}}},
 		})
 	}

@@ -87,9 +87,12 @@ func (l *limiter) done() {
 // learn takes over what HubSpot says of the account's quota: its size, and how much of it is left. What is missing and
 // was not ours is another client's: it counts as if it had been answered now.
 func (l *limiter) learn(size, left int) {
+	if size < 1 {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.limit = min(l.ceiling, max(size, 1))
+	l.limit = min(l.ceiling, size)
 	now := time.Now()
 	for range l.limit - l.flying - len(l.ended) - max(left, 0) {
 		l.ended = append(l.ended, now)

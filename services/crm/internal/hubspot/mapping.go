@@ -74,7 +74,7 @@ func (c *Client) callInput(r *record) (input, error) {
 		return input{}, err
 	}
 	return input{
-		what: "the call", key: r.key, trace: r.key, properties: p,
+		what: "the call", key: r.key, trace: r.key, properties: p, hidden: hidden(r.call),
 		body: objectInput{ID: r.key, IDProperty: callKey, Properties: p, Trace: r.key},
 	}, nil
 }

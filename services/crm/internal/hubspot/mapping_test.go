@@ -80,7 +80,9 @@ func TestCallBecomesProperties(t *testing.T) {
 				"onhook_key": "another", "onhook_link": "https://onhook.example.com/c/1?a=1&b=2", "hs_call_status": ""}
 		}, with("hs_call_title", "A title", "f_bool", "true", "f_int", "-3", "f_float", "1.25", "onhook_link", "https://onhook.example.com/c/1?a=1&b=2",
 			"hs_call_body", base["hs_call_body"]+`<p><a href="https://onhook.example.com/c/1?a=1&amp;b=2">https://onhook.example.com/c/1?a=1&amp;b=2</a></p>`, "hs_call_status", "")},
-		"owner": {func(_ *sink.Item, cfg *hubspot.Config) { cfg.Owners = map[string]string{"asst_1": "77", "asst_2": "78"} }, with("hubspot_owner_id", "77")},
+		"owner": {func(_ *sink.Item, cfg *hubspot.Config) {
+			cfg.Owners = map[string]string{"asst_1": "77", "asst_2": "78"}
+		}, with("hubspot_owner_id", "77")},
 		"nothing known": {func(it *sink.Item, _ *hubspot.Config) {
 			c := it.Call
 			*c = call.Call{Key: c.Key, Provider: "altur", ReceivedAt: c.ReceivedAt, Direction: call.DirectionUnknown, Status: call.StatusUnknown, AnsweredBy: call.AnsweredByUnknown}
@@ -101,7 +103,9 @@ func TestCallBecomesProperties(t *testing.T) {
 		"failed": {func(it *sink.Item, _ *hubspot.Config) { it.Call.Status = call.StatusFailed }, with("hs_call_status", "FAILED", "hs_call_disposition", "")},
 		"wrong number": {func(it *sink.Item, _ *hubspot.Config) { it.Call.Analysis.Outcome = "wrong_number" },
 			with("hs_call_disposition", "17b47fee-58de-441e-a44c-c6300d46f273", "onhook_outcome", "wrong_number", "hs_call_title", "Sofía – outbound – wrong_number")},
-		"disposition of the account": {func(_ *sink.Item, cfg *hubspot.Config) { cfg.Dispositions = map[string]string{"promise": "guid-1", "connected": "guid-2"} }, with("hs_call_disposition", "guid-1")},
+		"disposition of the account": {func(_ *sink.Item, cfg *hubspot.Config) {
+			cfg.Dispositions = map[string]string{"promise": "guid-1", "connected": "guid-2"}
+		}, with("hs_call_disposition", "guid-1")},
 		"default label of the account": {func(_ *sink.Item, cfg *hubspot.Config) { cfg.Dispositions = map[string]string{"connected": "guid-2"} }, with("hs_call_disposition", "guid-2")},
 	} {
 		t.Run(name, func(t *testing.T) {

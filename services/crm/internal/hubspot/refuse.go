@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
 )
 
@@ -153,7 +154,18 @@ func (e *batchError) readable(in *input) string {
 			m = mask(m, in.properties[name])
 		}
 	}
+	for _, v := range in.hidden {
+		m = mask(m, v)
+	}
 	return m
+}
+
+// hidden are the customer's names, which HubSpot may know without being told.
+func hidden(k *call.Call) []string {
+	if k.Customer == nil {
+		return nil
+	}
+	return append([]string{k.Customer.Name}, strings.Fields(k.Customer.Name)...)
 }
 
 // mask takes a value out of a message.
