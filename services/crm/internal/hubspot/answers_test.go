@@ -1,8 +1,12 @@
 package hubspot_test
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,6 +14,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/retry"
 	"github.com/onhook/onhook/services/crm/internal/crmtest"
+	"github.com/onhook/onhook/services/crm/internal/sink"
 )
 
 type fault = func(http.ResponseWriter, *http.Request, http.Handler)
@@ -129,12 +134,47 @@ func TestOutageInTheMiddleOfABatch(t *testing.T) {
 	f.wantCalls(keys(batch)...)
 }
 
-func TestDeliverThatIsCutShortBlamesNoOne(t *testing.T) {
+// TestDeliverThatIsCutShort: a shutdown says nothing of HubSpot; a deadline does.
+func TestDeliverThatIsCutShort(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		f.account.Fault("", 1, func(http.ResponseWriter, *http.Request, http.Handler) { cancel() })
+		if got := kinds(f.client().Deliver(ctx, items(5))); got[retry.Again] != 5 {
+			t.Errorf("%v", got)
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		f.account.Fault("", 1, crmtest.HubSpotSlow(5*time.Second))
+		if got := kinds(f.client().Deliver(ctx, items(5))); got[retry.Paused] != 5 {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
+// TestOverTheNetwork has what a transport of the process's own does not: connections that are cut, and refused.
+func TestOverTheNetwork(t *testing.T) {
 	f := setup(t)
+	server := httptest.NewServer(f.account)
+	defer server.Close()
+	f.cfg.URL, f.cfg.CreateMissing = server.URL+"/", "contact"
+	f.sent.next = http.DefaultTransport
+	f.account.Fault("calls/batch/upsert", 1, crmtest.HubSpotCut())
+	f.account.Fault("associations", 1, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, `{"results":[`) // and no more
+	})
+	batch := items(150)
 	c := f.client()
-	ctx, cancel := contextCanceledDuring(t, f)
-	defer cancel()
-	if got := kinds(c.Deliver(ctx, items(5))); got[retry.Again] != 5 {
-		t.Errorf("%v", got)
+	for _, want := range []map[retry.Kind]int{{retry.Paused: 150}, {retry.Paused: 150}, {retry.Done: 150}} {
+		if got := kinds(c.Deliver(t.Context(), batch)); !maps.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+	f.wantCalls(keys(batch)...)
+	server.Close()
+	if r := c.Deliver(t.Context(), batch[:1])[0]; kinds([]sink.Result{r})[retry.Paused] != 1 || !strings.Contains(r.Err.Error(), "out of reach") {
+		t.Errorf("%v", r.Err)
 	}
 }

@@ -42,8 +42,8 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		return retry.Never(fmt.Errorf("cannot write the request to HubSpot: %w", err))
 	}
 	if path == contactsSearch {
-		if err := c.search.take(ctx); err != nil {
-			return fmt.Errorf("waiting for HubSpot's search limit: %w", err)
+		if _, err := c.search.take(ctx); err != nil {
+			return cutShort(err)
 		}
 		defer c.search.done()
 	}
@@ -69,19 +69,29 @@ type answer struct {
 
 // send makes one request, when the quota has room for it.
 func (c *Client) send(ctx context.Context, method, path, token string, body []byte) (*answer, error) {
-	if err := c.quota.take(ctx); err != nil {
-		return nil, fmt.Errorf("waiting for HubSpot's quota: %w", err)
+	s, err := c.quota.take(ctx)
+	if err != nil {
+		return nil, cutShort(err)
 	}
 	a, err := c.exchange(ctx, method, path, token, body)
 	c.quota.done()
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("cut short: %w", ctx.Err())
+			return nil, cutShort(ctx.Err())
 		}
 		return nil, retry.Outage(downPause, fmt.Errorf("HubSpot is out of reach: %w", err))
 	}
-	c.learn(a.header)
+	c.learn(a.header, s)
 	return a, nil
+}
+
+// cutShort is what the end of a context means: its deadline, that HubSpot is too slow for it; else nothing.
+func cutShort(err error) error {
+	err = fmt.Errorf("the delivery to HubSpot was cut short: %w", err)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return retry.Outage(downPause, err)
+	}
+	return err
 }
 
 func (c *Client) exchange(ctx context.Context, method, path, token string, body []byte) (*answer, error) {
@@ -105,17 +115,16 @@ func (c *Client) exchange(ctx context.Context, method, path, token string, body 
 	if err != nil {
 		return nil, fmt.Errorf("the answer was cut off: %w", err)
 	}
-	got = bytes.ReplaceAll(got, []byte(token), []byte("***")) // what it says may be read by anyone
 	return &answer{status: resp.StatusCode, header: resp.Header, body: got}, nil
 }
 
 // learn takes the quota from the headers, which not every answer has.
-func (c *Client) learn(h http.Header) {
+func (c *Client) learn(h http.Header, s slot) {
 	const prefix = "X-HubSpot-RateLimit-"
 	size, err := strconv.Atoi(h.Get(prefix + "Max"))
 	left, err2 := strconv.Atoi(h.Get(prefix + "Remaining"))
 	if interval := h.Get(prefix + "Interval-Milliseconds"); errors.Join(err, err2) == nil && (interval == "" || interval == "10000") {
-		c.quota.learn(size, left)
+		c.quota.learn(size, left, s)
 	}
 }
 
@@ -125,10 +134,16 @@ func (c *Client) read(path string, a *answer, out any) error {
 		if err := json.Unmarshal(a.body, out); err != nil {
 			return fmt.Errorf("HubSpot answered %d with what is not its JSON; it is not known what it did", a.status)
 		}
+		if ans, ok := out.(*batchAnswer); ok {
+			for i := range ans.Errors {
+				c.tokens.mask(&ans.Errors[i])
+			}
+		}
 		return nil
 	}
 	f := &failure{status: a.status}
 	_ = json.Unmarshal(a.body, &f.body) // what a proxy answers is not JSON; the status is enough then
+	c.tokens.mask(&f.body)
 	after, named := retryAfter(a.header)
 	switch s := a.status; {
 	case ofTheRequest(s, &f.body):
@@ -227,6 +242,15 @@ func (t *tokens) current() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.list[t.at]
+}
+
+// mask takes the tokens out of a message, which may be read by anyone.
+func (t *tokens) mask(e *batchError) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, token := range t.list {
+		e.Message = text(strings.ReplaceAll(string(e.Message), token, "***"))
+	}
 }
 
 // refused moves on from a token, and reports whether there is another to try. At the end of the list the file is read

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 )
 
 // BenchmarkSustained delivers for 40 s to an account that answers after 20 ms and allows 190 requests in 10 s: to be
@@ -12,6 +13,7 @@ func BenchmarkSustained(b *testing.B) {
 	const windows = 3
 	for range b.N {
 		f := newFixture(b)
+		f.account.Quota, f.account.Latency = 190, 20*time.Millisecond
 		server := httptest.NewServer(f.account)
 		f.cfg.URL, f.sent.next = server.URL, http.DefaultTransport
 		perWindow := sustain(f, 100, 1, windows)

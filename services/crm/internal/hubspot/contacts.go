@@ -122,16 +122,9 @@ func (c *Client) forget(ctx context.Context, number string) {
 
 // wanted are the properties that a look at a contact has to bring.
 func (c *Client) wanted(others ...string) []string {
-	return slices.Sorted(maps.Keys(func() map[string]bool {
-		names := map[string]bool{phoneKey: true}
-		for name := range c.cfg.ContactFields {
-			names[name] = true
-		}
-		for _, name := range others {
-			names[name] = true
-		}
-		return names
-	}()))
+	names := slices.AppendSeq(append(others, phoneKey), maps.Keys(c.cfg.ContactFields))
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // readByKey finds contacts that have our key. What the answer does not have is not there.

@@ -21,6 +21,7 @@ type limiter struct {
 	mu      sync.Mutex
 	limit   int // the ceiling, or less where HubSpot says so
 	flying  int
+	taken   int         // ever
 	ended   []time.Time // when answers came, oldest first; those of other clients of the account among them
 	held    time.Time   // nothing is sent before
 	changed chan struct{}
@@ -30,15 +31,20 @@ func newLimiter(limit int, window time.Duration) *limiter {
 	return &limiter{window: window + slack, ceiling: limit, limit: limit, changed: make(chan struct{})}
 }
 
+// slot is the place of one request, and what was known when it got it.
+type slot struct{ used, taken int }
+
 // take waits until a request may be sent; done must follow when it is answered.
-func (l *limiter) take(ctx context.Context) error {
+func (l *limiter) take(ctx context.Context) (slot, error) {
 	for {
 		l.mu.Lock()
 		wait := l.wait(time.Now())
 		if wait <= 0 {
 			l.flying++
+			l.taken++
+			s := slot{used: l.flying + len(l.ended), taken: l.taken}
 			l.mu.Unlock()
-			return nil
+			return s, nil
 		}
 		changed := l.changed
 		l.mu.Unlock()
@@ -46,7 +52,7 @@ func (l *limiter) take(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return ctx.Err()
+			return slot{}, ctx.Err()
 		case <-changed:
 			t.Stop()
 		case <-t.C:
@@ -84,9 +90,10 @@ func (l *limiter) done() {
 	l.signal()
 }
 
-// learn takes over what HubSpot says of the account's quota: its size, and how much of it is left. What is missing and
-// was not ours is another client's: it counts as if it had been answered now.
-func (l *limiter) learn(size, left int) {
+// learn takes over what HubSpot says in the answer to a request: the size of the account's quota, and how much of it was
+// left at some moment since it was sent. What was missing then, and cannot have been ours, is another client's: it counts
+// as if it had been answered now.
+func (l *limiter) learn(size, left int, s slot) {
 	if size < 1 {
 		return
 	}
@@ -94,7 +101,8 @@ func (l *limiter) learn(size, left int) {
 	defer l.mu.Unlock()
 	l.limit = min(l.ceiling, size)
 	now := time.Now()
-	for range l.limit - l.flying - len(l.ended) - max(left, 0) {
+	ours := s.used + l.taken - s.taken
+	for range l.limit - ours - max(left, 0) {
 		l.ended = append(l.ended, now)
 	}
 	l.signal()

@@ -18,7 +18,6 @@ import (
 // first, and returns the requests per window in them.
 func sustain(f *fixture, calls, workers, windows int) float64 {
 	f.t.Helper()
-	f.account.Quota, f.account.Latency = 190, 20*time.Millisecond
 	batch := items(calls)
 	for i := range batch {
 		f.memory.ids[phone(i)] = f.contact(map[string]string{"phone": phone(i)})
@@ -51,13 +50,27 @@ func sustain(f *fixture, calls, workers, windows int) float64 {
 // TestQuotaIsUsedUpAndNeverExceeded in fake time, by one worker and by several.
 func TestQuotaIsUsedUpAndNeverExceeded(t *testing.T) {
 	t.Parallel()
-	for _, workers := range []int{1, 2, 8} {
+	for _, workers := range []int{1, 8} {
 		synctest.Test(t, func(t *testing.T) {
-			if got := sustain(newFixture(t), 10, workers, 3); got < 190*0.95 {
+			f := newFixture(t)
+			f.account.Quota, f.account.Latency = 190, 20*time.Millisecond
+			if got := sustain(f, 3, workers, 3); got < 190*0.95 {
 				t.Errorf("%d workers: %.1f requests in 10 s", workers, got)
 			}
 		})
 	}
+}
+
+// TestQuotaIsUsedUpBySlowRequests: a request counts for its own time longer, and for no more than that.
+func TestQuotaIsUsedUpBySlowRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.account.Quota, f.account.Latency = 190, 400*time.Millisecond
+		if got := sustain(f, 3, 16, 5); got < 190*10/10.4*0.97 {
+			t.Errorf("%.1f requests in 10 s", got)
+		}
+	})
 }
 
 // TestQuotaIsKeptWhateverTheDelaysAre: HubSpot counts a request at some moment between its start and its answer.

@@ -197,10 +197,3 @@ func kinds(results []sink.Result) map[retry.Kind]int {
 	}
 	return out
 }
-
-// contextCanceledDuring ends while the first request is on its way.
-func contextCanceledDuring(t *testing.T, f *fixture) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(t.Context())
-	f.account.Fault("", 1, func(http.ResponseWriter, *http.Request, http.Handler) { cancel() })
-	return ctx, cancel
-}
