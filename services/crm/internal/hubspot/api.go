@@ -118,13 +118,12 @@ func (c *Client) exchange(ctx context.Context, method, path, token string, body 
 	return &answer{status: resp.StatusCode, header: resp.Header, body: got}, nil
 }
 
-// learn takes the quota from the headers, which not every answer has.
+// learn takes what is left of the quota from the headers, which not every answer has.
 func (c *Client) learn(h http.Header, s slot) {
 	const prefix = "X-HubSpot-RateLimit-"
-	size, err := strconv.Atoi(h.Get(prefix + "Max"))
-	left, err2 := strconv.Atoi(h.Get(prefix + "Remaining"))
-	if interval := h.Get(prefix + "Interval-Milliseconds"); errors.Join(err, err2) == nil && (interval == "" || interval == "10000") {
-		c.quota.learn(size, left, s)
+	left, err := strconv.Atoi(h.Get(prefix + "Remaining"))
+	if interval := h.Get(prefix + "Interval-Milliseconds"); err == nil && (interval == "" || interval == "10000") {
+		c.quota.learn(left, s)
 	}
 }
 

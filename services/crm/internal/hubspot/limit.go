@@ -15,11 +15,10 @@ const slack = 10 * time.Millisecond
 // A request counts from when it is sent until a window after its answer. HubSpot counts it at some moment in between,
 // so that no delay on the way can bring more of them into one of its windows than into ours.
 type limiter struct {
-	window  time.Duration
-	ceiling int // as configured
+	window time.Duration
+	limit  int
 
 	mu      sync.Mutex
-	limit   int // the ceiling, or less where HubSpot says so
 	flying  int
 	taken   int         // ever
 	ended   []time.Time // when answers came, oldest first; those of other clients of the account among them
@@ -28,7 +27,7 @@ type limiter struct {
 }
 
 func newLimiter(limit int, window time.Duration) *limiter {
-	return &limiter{window: window + slack, ceiling: limit, limit: limit, changed: make(chan struct{})}
+	return &limiter{window: window + slack, limit: limit, changed: make(chan struct{})}
 }
 
 // slot is the place of one request, and what was known when it got it.
@@ -90,16 +89,12 @@ func (l *limiter) done() {
 	l.signal()
 }
 
-// learn takes over what HubSpot says in the answer to a request: the size of the account's quota, and how much of it was
-// left at some moment since it was sent. What was missing then, and cannot have been ours, is another client's: it counts
-// as if it had been answered now.
-func (l *limiter) learn(size, left int, s slot) {
-	if size < 1 {
-		return
-	}
+// learn takes over how much HubSpot says, in the answer to a request, was left of the account's quota at some moment since
+// it was sent. What was missing then, and cannot have been ours, is another client's, or more than the account has: it
+// counts as if it had been answered now.
+func (l *limiter) learn(left int, s slot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.limit = min(l.ceiling, size)
 	now := time.Now()
 	ours := s.used + l.taken - s.taken
 	for range l.limit - ours - max(left, 0) {

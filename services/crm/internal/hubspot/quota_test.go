@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,7 +54,10 @@ func TestQuotaIsUsedUpAndNeverExceeded(t *testing.T) {
 	for _, workers := range []int{1, 8} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t)
-			f.account.Quota, f.account.Latency = 190, 20*time.Millisecond
+			f.account.Latency = 20 * time.Millisecond
+			if workers > 1 { // with one, no header helps
+				f.account.Quota = 190
+			}
 			if got := sustain(f, 3, workers, 3); got < 190*0.95 {
 				t.Errorf("%d workers: %.1f requests in 10 s", workers, got)
 			}
@@ -61,14 +65,32 @@ func TestQuotaIsUsedUpAndNeverExceeded(t *testing.T) {
 	}
 }
 
-// TestQuotaIsUsedUpBySlowRequests: a request counts for its own time longer, and for no more than that.
-func TestQuotaIsUsedUpBySlowRequests(t *testing.T) {
+// TestAnswerThatIsLateSaysNothingOfNow: what it says was left is of a moment when requests still counted that count no
+// more; they were not another client's.
+func TestAnswerThatIsLateSaysNothingOfNow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
-		f.account.Quota, f.account.Latency = 190, 400*time.Millisecond
-		if got := sustain(f, 3, 16, 5); got < 190*10/10.4*0.97 {
-			t.Errorf("%.1f requests in 10 s", got)
+		f.account.Quota, f.cfg.Quota = 20, 20
+		batch := items(1)
+		batch[0].Call.CustomerPhone = nil
+		c := f.client()
+		for range 19 {
+			f.delivered(c.Deliver(t.Context(), batch))
+		}
+		<-time.After(9900 * time.Millisecond)
+		f.account.Fault("", 1, crmtest.HubSpotSlow(time.Second))
+		var wg sync.WaitGroup
+		wg.Go(func() { f.delivered(c.Deliver(t.Context(), batch)) })
+		<-time.After(500 * time.Millisecond)
+		f.delivered(c.Deliver(t.Context(), batch))
+		wg.Wait()
+		began := time.Now()
+		for range 18 {
+			f.delivered(c.Deliver(t.Context(), batch))
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("18 requests took %v", took)
 		}
 	})
 }
@@ -86,7 +108,7 @@ func TestQuotaIsKeptWhateverTheDelaysAre(t *testing.T) {
 				defer mu.Unlock()
 				return time.Duration(random.ExpFloat64() * float64(300*time.Millisecond))
 			}
-			f.account.Quota, f.cfg.Quota = 20, 20
+			f.cfg.Quota = 20 // and no header says so
 			f.sent.next = late{f.sent.next, delay}
 			batch := items(1)
 			batch[0].Call.CustomerPhone = nil
@@ -152,11 +174,13 @@ func TestOtherClientsOfTheAccountAreSeen(t *testing.T) {
 		batch := items(1)
 		batch[0].Call.CustomerPhone = nil
 		var wg sync.WaitGroup
+		var limited atomic.Int32
 		for _, c := range []*hubspot.Client{f.client(), f.client()} {
 			wg.Go(func() {
 				for range 400 {
 					r := c.Deliver(t.Context(), batch)[0]
 					if kind, d := retry.Classify(r.Err); kind == retry.Paused {
+						limited.Add(1)
 						<-time.After(d)
 					} else if r.Err != nil {
 						t.Error(r.Err)
@@ -165,8 +189,8 @@ func TestOtherClientsOfTheAccountAreSeen(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if most := f.account.MostInWindow(); most > 192 { // each may have one on its way when the last is taken
-			t.Errorf("%d requests in a window of 10 s", most)
+		if n := limited.Load(); n > 4 { // one in a window, when both are on their way for the last
+			t.Errorf("%d requests were refused", n)
 		}
 	})
 }
