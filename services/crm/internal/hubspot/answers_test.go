@@ -82,31 +82,23 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 	}
 }
 
-// TestOutageIsNotAskedAbout: once the account is out of quota for the day, nothing is sent until its midnight.
-func TestOutageIsNotAskedAbout(t *testing.T) {
+// TestDailyQuotaIsBackAtTheAccountsMidnight: until then there is no use in asking.
+func TestDailyQuotaIsBackAtTheAccountsMidnight(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		f.cfg.TimeZone = "America/Mexico_City" // 18:00 on 31 December 1999
-		c := f.client()
-		f.account.Fault("calls/batch/upsert", 1, crmtest.HubSpotLimited("DAILY"))
-		_, d := retry.Classify(c.Deliver(t.Context(), items(1))[0].Err)
-		if d < 6*time.Hour || d > 6*time.Hour+2*time.Minute {
-			t.Errorf("paused for %v", d)
-		}
-		n := f.account.Requests("")
-		for range 5 { // as the worker's probes would
-			<-time.After(time.Hour)
-			if got := kinds(c.Deliver(t.Context(), items(3))); got[retry.Paused] != 3 {
-				t.Errorf("%v", got)
+	for zone, want := range map[string]time.Duration{"America/Mexico_City": 6 * time.Hour, "Asia/Kolkata": 18*time.Hour + 30*time.Minute, "UTC": 24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) { // on 1 January 2000, at 0:00 UTC
+			f := newFixture(t)
+			f.cfg.Timezone = zone
+			c := f.client()
+			f.account.Fault("calls/batch/upsert", 1, crmtest.HubSpotLimited("DAILY", "Retry-After", "10"))
+			results := c.Deliver(t.Context(), items(3))
+			kind, d := retry.Classify(results[2].Err)
+			if kind != retry.Paused || d != want+time.Minute {
+				t.Errorf("%s: kind %v after %v", zone, kind, d)
 			}
-		}
-		if got := f.account.Requests(""); got != n {
-			t.Errorf("%d requests in the pause", got-n)
-		}
-		<-time.After(time.Hour + 2*time.Minute)
-		f.delivered(c.Deliver(t.Context(), items(3)))
-	})
+			f.delivered(c.Deliver(t.Context(), items(3)))
+		})
+	}
 }
 
 // TestOutageInTheMiddleOfABatch: what HubSpot has by then is delivered, and nothing more is asked of it.

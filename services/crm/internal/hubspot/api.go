@@ -34,9 +34,6 @@ const (
 // do sends in as JSON and reads the answer into out. A refusal of the request for what is in it is a *failure; what says
 // that the account is out of reach or out of quota is an outage.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
-	if err := c.paused(); err != nil {
-		return err
-	}
 	body, err := json.Marshal(in)
 	if err != nil {
 		return retry.Never(fmt.Errorf("cannot write the request to HubSpot: %w", err))
@@ -57,7 +54,7 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 			c.log.Warn("HubSpot refused a token; trying the next")
 			continue
 		}
-		return c.read(path, answer, out)
+		return c.read(answer, out)
 	}
 }
 
@@ -128,7 +125,7 @@ func (c *Client) learn(h http.Header, s slot) {
 }
 
 // read says what an answer means.
-func (c *Client) read(path string, a *answer, out any) error {
+func (c *Client) read(a *answer, out any) error {
 	if a.status/100 == 2 {
 		if err := json.Unmarshal(a.body, out); err != nil {
 			return fmt.Errorf("HubSpot answered %d with what is not its JSON; it is not known what it did", a.status)
@@ -157,12 +154,12 @@ func (c *Client) read(path string, a *answer, out any) error {
 	case s == http.StatusLocked:
 		return retry.After(max(after, lockedPause)+rand.N(time.Second), fmt.Errorf("HubSpot: %w: its records are locked", f))
 	case s == http.StatusTooManyRequests:
-		return c.tooMany(path, a.header, f)
+		return c.tooMany(a.header, f)
 	case s == 477:
 		if !named {
 			after = dailyPause
 		}
-		return c.pause(min(after, movingPause), fmt.Errorf("HubSpot: %w: the account is being moved", f))
+		return retry.Outage(min(after, movingPause), fmt.Errorf("HubSpot: %w: the account is being moved", f))
 	case s >= 500:
 		return retry.Outage(max(after, downPause), fmt.Errorf("HubSpot is down: %w", f))
 	default:
@@ -171,21 +168,15 @@ func (c *Client) read(path string, a *answer, out any) error {
 }
 
 // tooMany says when there is quota again.
-func (c *Client) tooMany(path string, h http.Header, f *failure) error {
+func (c *Client) tooMany(h http.Header, f *failure) error {
 	if strings.EqualFold(string(f.body.PolicyName), "DAILY") {
-		return c.pause(c.untilMidnight(time.Now()), fmt.Errorf("HubSpot: %w: the account's daily quota is used up", f))
+		return retry.Outage(c.untilMidnight(time.Now()), fmt.Errorf("HubSpot: %w: the account's daily quota is used up", f))
 	}
 	d, named := retryAfter(h)
 	if ms, err := strconv.Atoi(h.Get("X-HubSpot-RateLimit-Interval-Milliseconds")); !named && err == nil && ms > 0 {
 		d = time.Duration(ms) * time.Millisecond
 	} else if !named {
 		d = window
-	}
-	d = max(min(d, time.Hour), time.Second)
-	if path == contactsSearch {
-		c.search.hold(d)
-	} else {
-		c.quota.hold(d)
 	}
 	return retry.Outage(d, fmt.Errorf("HubSpot: %w: the quota is used up", f))
 }
@@ -197,23 +188,6 @@ func (c *Client) untilMidnight(now time.Time) time.Duration {
 	}
 	y, m, d := now.In(c.zone).Date()
 	return time.Date(y, m, d+1, 0, 1, 0, 0, c.zone).Sub(now)
-}
-
-// pause keeps every request back for d: a probe would cost quota, and an error more of those that HubSpot counts.
-func (c *Client) pause(d time.Duration, err error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.until, c.reason = time.Now().Add(d), err
-	return retry.Outage(d, err)
-}
-
-func (c *Client) paused() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if d := time.Until(c.until); d > 0 {
-		return retry.Outage(d, c.reason)
-	}
-	return nil
 }
 
 // retryAfter is a Retry-After in seconds or as a date, and whether there is one.

@@ -18,8 +18,8 @@ type Config struct {
 	Token     config.Secrets `yaml:"token"`      // newest first; the next is tried when HubSpot refuses one
 	TokenFile string         `yaml:"token_file"` // read again when HubSpot refuses all that were in it
 	URL       string         `yaml:"url"`
-	Quota     int            `yaml:"quota"`     // requests in any 10 s; less where HubSpot's headers say less
-	TimeZone  string         `yaml:"time_zone"` // the account's, an IANA name: its daily quota starts anew at its midnight
+	Quota     int            `yaml:"quota"`    // requests in any 10 s; less where HubSpot's headers say less
+	Timezone  string         `yaml:"timezone"` // the account's, an IANA name: its daily quota starts anew at its midnight
 
 	MatchExisting bool                    `yaml:"match_existing"` // look for the contact by number where none has our key
 	CreateMissing string                  `yaml:"create_missing"` // none or contact
@@ -83,8 +83,8 @@ func (c *Config) Validate() error {
 	if c.Quota < 1 || c.Quota > 10_000 {
 		bad(fmt.Errorf("it is %d requests in 10 s; give 1 to 10000", c.Quota), "quota")
 	}
-	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "Local" {
-		bad(errors.New("want an IANA name such as America/Mexico_City"), "time_zone")
+	if _, err := time.LoadLocation(c.Timezone); err != nil || c.Timezone == "Local" {
+		bad(errors.New("want an IANA name such as America/Mexico_City"), "timezone")
 	}
 	if c.CreateMissing != createNone && c.CreateMissing != createContact {
 		bad(fmt.Errorf("want %s or %s", createNone, createContact), "create_missing")

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,10 +37,6 @@ type Client struct {
 	quota    *limiter
 	search   *limiter
 	zone     *time.Location // nil: not known
-
-	mu     sync.Mutex
-	until  time.Time // nothing is asked of HubSpot before
-	reason error
 }
 
 var _ sink.Sink = (*Client)(nil)
@@ -64,9 +59,9 @@ func New(cfg Config, deps Deps) (*Client, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token is for one host
 		},
 	}
-	if cfg.TimeZone != "" {
-		if c.zone, err = time.LoadLocation(cfg.TimeZone); err != nil {
-			return nil, fmt.Errorf("sink %s: time_zone: %w", deps.Name, err)
+	if cfg.Timezone != "" {
+		if c.zone, err = time.LoadLocation(cfg.Timezone); err != nil {
+			return nil, fmt.Errorf("sink %s: timezone: %w", deps.Name, err)
 		}
 	}
 	return c, nil

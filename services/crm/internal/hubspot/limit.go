@@ -22,7 +22,6 @@ type limiter struct {
 	flying  int
 	taken   int         // ever
 	ended   []time.Time // when answers came, oldest first; those of other clients of the account among them
-	held    time.Time   // nothing is sent before
 	changed chan struct{}
 }
 
@@ -61,9 +60,6 @@ func (l *limiter) take(ctx context.Context) (slot, error) {
 
 // wait is how long until there may be room. The caller holds mu.
 func (l *limiter) wait(now time.Time) time.Duration {
-	if d := l.held.Sub(now); d > 0 {
-		return d
-	}
 	past := 0
 	for past < len(l.ended) && now.Sub(l.ended[past]) >= l.window {
 		past++
@@ -99,16 +95,6 @@ func (l *limiter) learn(left int, s slot) {
 	ours := s.used + l.taken - s.taken
 	for range l.limit - ours - max(left, 0) {
 		l.ended = append(l.ended, now)
-	}
-	l.signal()
-}
-
-// hold sends nothing for d.
-func (l *limiter) hold(d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if until := time.Now().Add(d); until.After(l.held) {
-		l.held = until
 	}
 	l.signal()
 }

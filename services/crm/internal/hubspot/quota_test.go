@@ -3,7 +3,6 @@ package hubspot_test
 import (
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -238,22 +237,4 @@ func TestHeadersOfNonsense(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestLimitedRequestsAreHeldBack: after a 429 nothing is sent before its time.
-func TestLimitedRequestsAreHeldBack(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t)
-		c := f.client()
-		f.account.Fault("calls/batch/upsert", 1, crmtest.HubSpotLimited("TEN_SECONDLY_ROLLING", "Retry-After", strconv.Itoa(7)))
-		if got := kinds(c.Deliver(t.Context(), items(1))); got[retry.Paused] != 1 {
-			t.Errorf("%v", got)
-		}
-		began := time.Now()
-		f.delivered(c.Deliver(t.Context(), items(1)))
-		if took := time.Since(began); took < 7*time.Second || took > 8*time.Second {
-			t.Errorf("the next took %v", took)
-		}
-	})
 }

@@ -135,10 +135,11 @@ var personal = regexp.MustCompile(`[^\s"'<>]+@[^\s"'<>]+|https?://[^\s"'<>]+|\+?
 
 // open are the properties whose values may stand in an error.
 var open = []string{callKey, "hs_call_direction", "hs_call_disposition", "hs_call_status", "hs_call_duration", "hs_timestamp",
-	"hubspot_owner_id", "onhook_answered_by", "onhook_provider"}
+	"hubspot_owner_id", "onhook_agent", "onhook_answered_by", "onhook_outcome", "onhook_provider"}
 
 const (
 	messageRoom = 300 // bytes
+	shortValue  = 4   // characters; what is shorter is masked as a word alone, or little would be left of others
 	longValue   = 40  // bytes; what is longer may be repeated in part
 	part        = 12
 )
@@ -173,7 +174,11 @@ func mask(m, value string) string {
 	if value = strings.TrimSpace(value); utf8.RuneCountInString(value) < 2 {
 		return m
 	}
-	m = regexp.MustCompile(`(?i)`+regexp.QuoteMeta(cut(value, messageRoom))).ReplaceAllString(m, "***")
+	quoted := "(?i:" + regexp.QuoteMeta(cut(value, messageRoom)) + ")"
+	if utf8.RuneCountInString(value) < shortValue {
+		return regexp.MustCompile(`(^|[^\pL\pN])`+quoted+`($|[^\pL\pN])`).ReplaceAllString(m, "${1}***${2}")
+	}
+	m = regexp.MustCompile(quoted).ReplaceAllString(m, "***")
 	if len(value) < longValue {
 		return m
 	}

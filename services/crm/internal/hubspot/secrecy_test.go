@@ -106,15 +106,16 @@ func TestCutPiecesOfATextAreMasked(t *testing.T) {
 	f := setup(t)
 	f.cfg.Transcript = true
 	batch := items(1)
+	batch[0].Call.Customer.Name = "Li de la O"
 	batch[0].Call.Transcript.Text = "agent: what is the number of the card? customer: four two four two, and Ñandú is the password"
-	f.account.Fault("calls/batch/upsert", 1, crmtest.HubSpotAnswers(400, "VALIDATION_ERROR", "hs_call_body is not valid near: customer: four two four two, and Ñandú is; call zoila0@example.com or +52 (55) 5123-0000, see https://x.test/?t=1"))
+	f.account.Fault("calls/batch/upsert", 1, crmtest.HubSpotAnswers(400, "VALIDATION_ERROR", "hs_call_body is not valid near: customer: four two four two, and Ñandú is; call zoila0@example.com or +52 (55) 5123-0000, see https://x.test/?t=1 of LI, who is unable"))
 	got := f.client().Deliver(t.Context(), batch)[0].Err.Error()
-	for _, s := range []string{"four two", "Ñandú", "zoila0", "5123", "x.test"} {
+	for _, s := range []string{"four two", "Ñandú", "zoila0", "5123", "x.test", "of LI"} {
 		if strings.Contains(got, s) {
 			t.Errorf("%q is in %q", s, got)
 		}
 	}
-	if !strings.Contains(got, "hs_call_body is not valid near:***") {
+	if !strings.Contains(got, "hs_call_body is not valid near:***") || !strings.HasSuffix(got, "who is unable") {
 		t.Errorf("error %q", got)
 	}
 }
