@@ -42,6 +42,9 @@ type writing struct {
 	keyOf func(*result) string
 	out   map[string]outcome
 	down  error // an outage, which the inputs that are left share
+
+	crashed bool // HubSpot answered 500
+	alive   bool // and something else since
 }
 
 func (w *writing) settle(inputs []input, err error) {
@@ -60,14 +63,47 @@ func (w *writing) write(ctx context.Context, inputs []input) {
 		w.refused(ctx, inputs, f)
 		return
 	}
-	if err != nil {
-		if kind, _ := retry.Classify(err); kind == retry.Paused {
+	switch kind, _ := retry.Classify(err); {
+	case err == nil:
+		w.alive = true
+		w.match(ctx, inputs, ans)
+	case kind == retry.Paused && stumbled(err) && len(inputs) > 1:
+		w.isolate(ctx, inputs)
+	case kind == retry.Paused && stumbled(err) && w.alive:
+		w.settle(inputs, fmt.Errorf("HubSpot takes others, but stumbles over %s: %v", inputs[0].what, err)) //nolint:errorlint // no longer an outage
+	default:
+		if kind == retry.Paused {
 			w.down = err
 		}
 		w.settle(inputs, err)
+	}
+}
+
+// stumbled reports whether HubSpot itself, and nothing before it, failed at a request.
+func stumbled(err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	return ok && f.status == http.StatusInternalServerError
+}
+
+// isolate tells an outage from a record that HubSpot stumbles over: when one at either end alone has an answer the others
+// are halved. Else one such call would stop the sink.
+func (w *writing) isolate(ctx context.Context, inputs []input) {
+	last := len(inputs) - 1
+	if w.crashed {
+		w.write(ctx, inputs[:last/2+1])
+		w.write(ctx, inputs[last/2+1:])
 		return
 	}
-	w.match(ctx, inputs, ans)
+	w.crashed, w.alive = true, false
+	w.write(ctx, inputs[last:])
+	rest := inputs[:last]
+	if w.down != nil {
+		w.down = nil
+		w.write(ctx, inputs[:1])
+		w.write(ctx, inputs[last:]) // where the first was answered, it is at fault
+		rest = inputs[1:last]
+	}
+	w.write(ctx, rest)
 }
 
 // send makes the request; a conflict of one record alone is tried twice, as it may have been with a write of that moment.

@@ -194,6 +194,41 @@ func TestConflictOfTheWholeBatchIsHalvedDownToItsRecord(t *testing.T) {
 	}
 }
 
+// TestCallThatHubSpotStumblesOver stops no other: a 500 is an outage only where no record alone is answered.
+func TestCallThatHubSpotStumblesOver(t *testing.T) {
+	t.Parallel()
+	for _, at := range []int{0, 1, 37, 98, 99} {
+		f := newFixture(t)
+		f.cfg.MatchExisting = false
+		batch := items(100)
+		f.account.Fault("calls/batch/upsert", 1000, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if f.lastBodyHas(batch[at].Call.Key) {
+				crmtest.HubSpotAnswers(http.StatusInternalServerError, "", "oops")(w, r, next)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+		results := f.client().Deliver(t.Context(), batch)
+		if got := kinds(results); got[retry.Done] != 99 || got[retry.Again] != 1 || !strings.Contains(fmt.Sprint(results[at].Err), "stumbles") {
+			t.Errorf("%d: %v: %v", at, got, results[at].Err)
+		}
+		if n := f.account.Requests("calls/batch/upsert"); n > 20 {
+			t.Errorf("%d: %d requests", at, n)
+		}
+	}
+}
+
+func TestCrashIsAnOutageAfterThreeRequests(t *testing.T) {
+	f := setup(t)
+	f.account.Fault("calls/batch/upsert", 1000, crmtest.HubSpotAnswers(http.StatusInternalServerError, "", "oops"))
+	if got := kinds(f.client().Deliver(t.Context(), items(250))); got[retry.Paused] != 250 {
+		t.Errorf("%v", got)
+	}
+	if n := f.account.Requests("calls/batch/upsert"); n != 3 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 func (f *fixture) lastBodyHas(s string) bool {
 	f.sent.mu.Lock()
 	defer f.sent.mu.Unlock()
