@@ -16,7 +16,11 @@ func BenchmarkSustained(b *testing.B) {
 		f.account.Quota, f.account.Latency = 190, 20*time.Millisecond
 		server := httptest.NewServer(f.account)
 		f.cfg.URL, f.sent.next = server.URL, http.DefaultTransport
-		perWindow := sustain(f, 100, 1, windows)
+		batch := items(100)
+		for i := range batch {
+			f.memory.ids[phone(i)] = f.contact(map[string]string{"phone": phone(i)})
+		}
+		perWindow := sustain(f, batch, 1, windows)
 		batches := f.account.Requests("calls/batch/upsert")
 		b.ReportMetric(perWindow/190, "of-quota")
 		b.ReportMetric(perWindow/10, "requests/s")

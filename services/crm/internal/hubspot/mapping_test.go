@@ -128,7 +128,7 @@ func TestCallBecomesProperties(t *testing.T) {
 // TestLongTextsAreCutOnARune: never within a character, its escape or an element.
 func TestLongTextsAreCutOnARune(t *testing.T) {
 	t.Parallel()
-	for _, unit := range []string{"a", "é", "😀", "<", "&\n"} {
+	for _, unit := range []string{"é", "😀", "&\n"} {
 		for _, link := range []string{"", "https://onhook.example.com/c/1"} {
 			f := newFixture(t)
 			f.cfg.Transcript, f.cfg.Extracted = true, []string{"*"}
