@@ -7,6 +7,7 @@ require (
 	github.com/goccy/go-yaml v1.19.2
 	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
+	github.com/nyaruka/phonenumbers v1.8.1
 	github.com/onhook/onhook/pkg v0.0.0
 	github.com/onhook/onhook/schemas v0.0.0
 	github.com/prometheus/client_golang v1.25.0
