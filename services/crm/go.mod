@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/nyaruka/phonenumbers v1.8.1
 	github.com/onhook/onhook/pkg v0.0.0
+	go.uber.org/goleak v1.3.0
 	golang.org/x/oauth2 v0.37.0
 	golang.org/x/sync v0.24.0
 	golang.org/x/time v0.16.0

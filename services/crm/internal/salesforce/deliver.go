@@ -22,7 +22,7 @@ const (
 	// is then still unsettled comes again with another batch: the allowance is the whole org's.
 	maxExtra = 64
 
-	lockJitter = 500 * time.Millisecond // before a lock is tried again
+	lockJitter = 500 * time.Millisecond // before locks are tried again
 )
 
 // row is one key of a batch: what is written, and what became of it.
@@ -63,6 +63,7 @@ type delivery struct {
 	schema    *schema
 	relearned bool
 	searches  int
+	busy      map[string]error // people whose lock was met by a record alone: the others of theirs are not tried
 	extra     int   // requests left, once the first ones are sent
 	first     bool  // the first ones are still being sent
 	stopped   error // an outage: nothing more is sent
@@ -74,7 +75,7 @@ type delivery struct {
 // comes from the configured fields, the calls that have it die with Salesforce's words and the others go on.
 func (s *Sink) Deliver(ctx context.Context, batch []sink.Item) []sink.Result {
 	rows := fold(batch)
-	d := &delivery{Sink: s, extra: maxExtra, first: true}
+	d := &delivery{Sink: s, extra: maxExtra, first: true, busy: map[string]error{}}
 	if err := d.run(ctx, rows); err != nil {
 		for _, r := range rows {
 			r.fail(err)
@@ -124,10 +125,10 @@ func (d *delivery) run(ctx context.Context, rows []*row) error {
 			bySize[r.size] = append(bySize[r.size], r)
 		}
 		for _, size := range []int{maxRecords, fewRecords, 1} {
+			if size < maxRecords && len(bySize[size]) > 0 {
+				pause(ctx, rand.N(lockJitter))
+			}
 			for _, chunk := range chunks(bySize[size], size) {
-				if size < maxRecords {
-					pause(ctx, rand.N(lockJitter))
-				}
 				d.send(ctx, chunk)
 			}
 		}
@@ -233,6 +234,10 @@ func (d *delivery) send(ctx context.Context, rows []*row) {
 	}
 	if d.stopped != nil {
 		fail(d.stopped)
+		return
+	}
+	if len(rows) == 1 && rows[0].who != "" && d.busy[rows[0].who] != nil {
+		fail(d.busy[rows[0].who])
 		return
 	}
 	if !d.first {

@@ -137,6 +137,7 @@ func (d *delivery) settleLocked(r *row, err error) {
 	case r.size > 1:
 		r.size = 1
 	default:
+		d.busy[r.who] = err
 		r.fail(err)
 	}
 }
