@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -208,6 +209,8 @@ func (s *Salesforce) next() int {
 	return s.serial
 }
 
+const sfPage = "<html><body>Salesforce is busy</body></html>"
+
 const sfLogin = "/services/oauth2/token"
 
 var sfResource = regexp.MustCompile(`^/services/data/v[0-9]+\.0/(.*)$`)
@@ -238,10 +241,10 @@ func (s *Salesforce) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case fault.Empty:
 		status, answer = http.StatusOK, nil
 	}
-	if page, ok := answer.(string); ok {
+	if answer == sfPage {
 		w.Header().Set("Content-Type", "text/html; charset=UTF-8")
 		w.WriteHeader(status)
-		_, _ = fmt.Fprint(w, page)
+		_, _ = io.WriteString(w, sfPage) // to a client that may have gone
 		return
 	}
 	w.Header().Set("Sforce-Limit-Info", s.usage())
@@ -275,11 +278,11 @@ func (s *Salesforce) arrive(r *http.Request, body []byte) SalesforceFault {
 	return SalesforceFault{}
 }
 
-// answer works on a request. An answer that is a string is a web page.
+// answer works on a request.
 func (s *Salesforce) answer(r *http.Request, body []byte, fault SalesforceFault) (int, any) {
 	if fault.Status != 0 {
 		if fault.Code == "" {
-			return fault.Status, "<html><body>Salesforce is busy</body></html>"
+			return fault.Status, sfPage
 		}
 		if r.URL.Path == sfLogin {
 			return fault.Status, map[string]string{"error": fault.Code, "error_description": fault.Text}

@@ -36,7 +36,7 @@ type client struct {
 func newClient(cfg Config) *client {
 	// A transport of its own: what the sink holds open is not shared with other sinks.
 	h := &http.Client{
-		Transport:     http.DefaultTransport.(*http.Transport).Clone(), //nolint:forcetypeassert,errcheck,revive // the standard library's own
+		Transport:     http.DefaultTransport.(*http.Transport).Clone(),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return &client{base: cfg.URL, version: cfg.APIVersion, timeout: cfg.Timeout, http: h,
@@ -72,7 +72,7 @@ func (c *client) do(ctx context.Context, method, path string, body, into any) er
 		}
 		answer, err := c.send(ctx, method, path, payload, token)
 		if err != nil {
-			return retry.Outage(outageWait, fmt.Errorf("Salesforce does not answer: %w", withoutURL(err)))
+			return retry.Outage(outageWait, fmt.Errorf("salesforce does not answer: %w", withoutURL(err)))
 		}
 		c.quota.see(answer.header.Get("Sforce-Limit-Info"))
 		if answer.status == http.StatusUnauthorized && !replayed {
@@ -118,7 +118,7 @@ func (c *client) judge(a answer, into any) error {
 	if a.status >= 200 && a.status < 300 {
 		c.quota.worked()
 		if kind, _, err := mime.ParseMediaType(a.header.Get("Content-Type")); err == nil && kind == "text/html" {
-			return retry.Outage(outageWait, errors.New("Salesforce answered with a web page; is url the org's My Domain, or is the org in maintenance?"))
+			return retry.Outage(outageWait, errors.New("salesforce answered with a web page; is url the org's My Domain, or is the org in maintenance?"))
 		}
 		if err := json.Unmarshal(a.body, into); err != nil {
 			return fmt.Errorf("what became of the request is unknown: Salesforce answered HTTP %d with %d bytes that are not the answer to it", a.status, len(a.body))
@@ -130,15 +130,15 @@ func (c *client) judge(a answer, into any) error {
 	case no.has("REQUEST_LIMIT_EXCEEDED"):
 		return c.quota.exceeded(no)
 	case a.status == http.StatusUnauthorized:
-		return retry.Outage(deniedWait, fmt.Errorf("Salesforce refuses the session of a new token: %w", no))
+		return retry.Outage(deniedWait, fmt.Errorf("salesforce refuses the session of a new token: %w", no))
 	case a.status == http.StatusForbidden, a.status == http.StatusNotFound:
-		return retry.Outage(deniedWait, fmt.Errorf("Salesforce does not let the integration user do this, or has no such field or API version: %w", no))
+		return retry.Outage(deniedWait, fmt.Errorf("salesforce does not let the integration user do this, or has no such field or API version: %w", no))
 	case a.status < 400:
-		return retry.Outage(deniedWait, fmt.Errorf("Salesforce points elsewhere (HTTP %d); is url the org's My Domain?", a.status))
+		return retry.Outage(deniedWait, fmt.Errorf("salesforce points elsewhere (HTTP %d); is url the org's My Domain?", a.status))
 	case a.status >= 500, a.status == http.StatusRequestTimeout, a.status == http.StatusTooManyRequests, no.has("SERVER_UNAVAILABLE"):
-		return retry.Outage(outageWait, fmt.Errorf("Salesforce is not working: %w", no))
+		return retry.Outage(outageWait, fmt.Errorf("salesforce is not working: %w", no))
 	case no.has("UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT"):
-		return fmt.Errorf("Salesforce could not at this time: %w", no) // counted: plain, but for its words
+		return fmt.Errorf("salesforce could not at this time: %w", no) // counted: plain, but for its words
 	default:
 		c.quota.worked()
 		return no

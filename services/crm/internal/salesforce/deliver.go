@@ -64,9 +64,9 @@ type delivery struct {
 	relearned bool
 	searches  int
 	busy      map[string]error // people whose lock was met by a record alone: the others of theirs are not tried
-	extra     int   // requests left, once the first ones are sent
-	first     bool  // the first ones are still being sent
-	stopped   error // an outage: nothing more is sent
+	extra     int              // requests left, once the first ones are sent
+	first     bool             // the first ones are still being sent
+	stopped   error            // an outage: nothing more is sent
 }
 
 // Deliver upserts one Task per key, in requests of up to 200.
@@ -284,7 +284,7 @@ func (d *delivery) divide(ctx context.Context, rows []*row, no *refusal) {
 		}
 	}
 	if len(rows) == 1 {
-		rows[0].fail(retry.Never(fmt.Errorf("Salesforce refuses the call: %w", no)))
+		rows[0].fail(retry.Never(fmt.Errorf("salesforce refuses the call: %w", no)))
 		return
 	}
 	mid := len(rows) / 2
@@ -300,7 +300,7 @@ func has(fields map[string]any, names []string) bool {
 func (d *delivery) lostField(ctx context.Context, r *row, no *refusal) {
 	names := no.missingFields()
 	if r.rebuilt || has(r.extra, names) || slices.Contains(names, keyField) {
-		r.fail(retry.Never(fmt.Errorf("Salesforce refuses the call: %w", no)))
+		r.fail(retry.Never(fmt.Errorf("salesforce refuses the call: %w", no)))
 		return
 	}
 	r.rebuilt = true
@@ -310,7 +310,7 @@ func (d *delivery) lostField(ctx context.Context, r *row, no *refusal) {
 		return
 	}
 	if !gone {
-		r.fail(fmt.Errorf("Salesforce refuses the call: %w", no)) // plain: describe still says that the field is there
+		r.fail(fmt.Errorf("salesforce refuses the call: %w", no)) // plain: describe still says that the field is there
 		return
 	}
 	d.build(r)

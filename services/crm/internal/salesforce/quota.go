@@ -24,7 +24,7 @@ const (
 	maxSpace  = 30 * time.Second
 )
 
-var usageForm = regexp.MustCompile(`\bapi-usage=([0-9]{1,12})/([0-9]{1,12})\b`)
+var usageForm = regexp.MustCompile(`(?:^|[;,\s])api-usage=([0-9]{1,12})/([0-9]{1,12})\b`)
 
 // quota decides when the next request may go.
 type quota struct {
@@ -72,7 +72,7 @@ func (q *quota) see(header string) {
 	case share >= stopAt:
 		q.near = true
 		q.until = time.Now().Add(lookWait)
-		q.because = fmt.Errorf("Salesforce: %.0f of the org's %.0f requests in 24 hours are used; stopped, so that the rest is left to others", used, total)
+		q.because = fmt.Errorf("salesforce: %.0f of the org's %.0f requests in 24 hours are used; stopped, so that the rest is left to others", used, total)
 	case q.near:
 		q.near, q.until = false, time.Time{}
 	}

@@ -37,7 +37,7 @@ func New(cfg Config, contacts sink.Contacts) *Sink {
 func (s *Sink) Check(ctx context.Context) error {
 	schema, err := s.learn(ctx)
 	if err != nil {
-		return fmt.Errorf("Salesforce: %w", err)
+		return fmt.Errorf("salesforce: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -78,7 +78,7 @@ func (d *delivery) settle(ctx context.Context, r *row, result rowResult) {
 		return
 	}
 	no := &refusal{errors: result.Errors}
-	err := fmt.Errorf("Salesforce refuses the call: %w", no)
+	err := fmt.Errorf("salesforce refuses the call: %w", no)
 	switch judgeRow(no) {
 	case refused:
 		r.fail(retry.Never(err))

@@ -52,7 +52,7 @@ func newTokens(cfg Config, client *http.Client) *tokens {
 			return "", loginError(err)
 		}
 		if t.AccessToken == "" {
-			return "", retry.Outage(outageWait, errors.New("Salesforce answered the login without a token"))
+			return "", retry.Outage(outageWait, errors.New("salesforce answered the login without a token"))
 		}
 		return t.AccessToken, nil
 	}}
@@ -108,6 +108,6 @@ func loginError(err error) error {
 	if status := e.Response.StatusCode; status >= 500 || status == http.StatusTooManyRequests {
 		return retry.Outage(outageWait, fmt.Errorf("cannot log in to Salesforce: HTTP %d", status))
 	}
-	return retry.Outage(deniedWait, fmt.Errorf("Salesforce refuses the credentials: %s: %s; look at url, client_id and its secret or key, and at the app's policies; calls wait meanwhile",
+	return retry.Outage(deniedWait, fmt.Errorf("salesforce refuses the credentials: %s: %s; look at url, client_id and its secret or key, and at the app's policies; calls wait meanwhile",
 		cmp.Or(scrub(said.Error), fmt.Sprintf("HTTP %d", e.Response.StatusCode)), cmp.Or(scrub(said.Description), "no reason given")))
 }
