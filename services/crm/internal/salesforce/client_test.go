@@ -172,8 +172,9 @@ func TestNoSecretInAnyErrorOrNote(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %d %s", fault.Path, fault.Status, name), func(t *testing.T) {
 				f := setup(t, login)
 				f.org.PublicKey, f.org.Username = &key.PublicKey, "u@example.com"
-				fault.Times = -1
-				f.org.Fail(fault)
+				always := fault
+				always.Times = -1
+				f.org.Fail(always)
 				c := newCall("a", with(zoe))
 				out := f.Deliver(t.Context(), []sink.Item{{Call: c}})
 				if out[0].Err == nil {
@@ -201,7 +202,7 @@ func TestErrorsQuoteSalesforceButNobodysData(t *testing.T) {
 		"Name: data value too large: Zoë (max length=2)":     "Name: data value too large: … (max length=2)",
 		"Type: bad value for restricted picklist field: Zoë": "Type: bad value for restricted picklist field: …",
 		"max length=32000, limit 100":                        "max length=32000, limit 100",
-		"a\nb\x00\tc":                                        "a b\x00 c",
+		"a\nb\x00\tc":                                        "a b c",
 	} {
 		if got := scrub(in); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)

@@ -149,7 +149,9 @@ func (d *delivery) find(ctx context.Context, calls map[string]*call.Call, people
 		people[number] = p
 	}
 	clear(calls)
-	_ = d.contacts.Put(ctx, ids) // what is not remembered is looked up again
+	if len(ids) > 0 {
+		_ = d.contacts.Put(ctx, ids) // what is not remembered is looked up again
+	}
 	return nil
 }
 
@@ -213,15 +215,15 @@ type subanswer struct {
 	Status int             `json:"httpStatusCode"`
 }
 
-// unmatched is for a lookup that failed. A refusal may mean that a key field is gone: what is known is asked anew.
+// unmatched is for a lookup that failed. A refusal is no call's fault: a key field may be gone, so what is known of the
+// org is asked anew.
 func (d *delivery) unmatched(err error) error {
+	err = fmt.Errorf("cannot look up contacts: %w", err)
 	if _, ok := errors.AsType[*refusal](err); ok {
 		d.forget()
+		return asOutage(err)
 	}
-	if kind, _ := retry.Classify(err); kind == retry.Paused {
-		return err
-	}
-	return fmt.Errorf("cannot look up contacts: %w", err)
+	return err
 }
 
 // create makes a Lead or Contact for each number, as configured. Where the org refuses one the call goes without.

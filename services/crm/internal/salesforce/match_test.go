@@ -251,7 +251,7 @@ func TestLookupThatFailsFailsTheBatch(t *testing.T) {
 		fault crmtest.SalesforceFault
 		want  retry.Kind
 	}{
-		{crmtest.SalesforceFault{Status: 503}, retry.Paused}, {crmtest.SalesforceFault{Empty: true}, retry.Again}, {crmtest.SalesforceFault{Status: 400, Code: "X"}, retry.Again},
+		{crmtest.SalesforceFault{Status: 503}, retry.Paused}, {crmtest.SalesforceFault{Empty: true}, retry.Again}, {crmtest.SalesforceFault{Status: 400, Code: "X"}, retry.Paused},
 	} {
 		t.Run(fmt.Sprint(test.fault.Status), func(t *testing.T) {
 			f := setup(t)
@@ -275,9 +275,17 @@ func TestPhoneKeyRemovedInMidRunCostsTheMatchOnly(t *testing.T) {
 	f.org.Add("Contact", map[string]any{phoneField: zoe, "LastName": "x"})
 	f.deliver(retry.Done, newCall("a"))
 	f.org.Field("Lead", phoneField, nil)
-	f.deliver(retry.Again, newCall("b", with(zoe)))
+	f.deliver(retry.Paused, newCall("b", with(zoe)))
 	f.deliver(retry.Done, newCall("b", with(zoe)))
 	if f.who("b") == nil {
 		t.Error("the Contact was not found")
+	}
+}
+
+func TestRefusedSearchCostsTheMatchOnly(t *testing.T) {
+	f := setup(t, func(c *Config) { c.MatchExisting = true })
+	f.org.Fail(crmtest.SalesforceFault{Path: "parameterizedSearch", Status: 400, Code: "INVALID_SEARCH", Text: "no"})
+	if out := f.deliver(retry.Done, newCall("a", with(zoe))); !strings.Contains(out[0].Note, "INVALID_SEARCH") {
+		t.Errorf("note %q", out[0].Note)
 	}
 }

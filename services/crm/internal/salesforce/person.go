@@ -61,6 +61,10 @@ func (d *delivery) search(ctx context.Context, numbers []string, into map[string
 		}
 		d.searches++
 		hits, err := d.searchOne(ctx, number)
+		if no, ok := err.(*refusal); ok { //nolint:errorlint // wrapped, it is an outage or a plain error
+			into[number] = person{note: fmt.Sprintf("no contact has the number as its key; the search for it was refused: %v", no)}
+			continue
+		}
 		if err != nil {
 			return d.unmatched(err)
 		}

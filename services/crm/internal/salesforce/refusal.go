@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -98,6 +99,12 @@ var (
 
 // scrub takes out of Salesforce's words what is about a person: errors end up in logs and dead letters.
 func scrub(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) { // some stores take no NUL
+			return ' '
+		}
+		return r
+	}, text)
 	for _, form := range valueForms {
 		text = form.ReplaceAllString(text, "${1}…${2}")
 	}
