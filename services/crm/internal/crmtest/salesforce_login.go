@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,6 +22,10 @@ func (s *Salesforce) login(r *http.Request, body []byte) (int, any) {
 	no := func(code, why string) (int, any) {
 		return http.StatusBadRequest, map[string]string{"error": code, "error_description": why}
 	}
+	own := "http://" + r.Host
+	if r.TLS != nil {
+		own = "https://" + r.Host
+	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil || r.Method != http.MethodPost {
 		return no("invalid_request", "must use HTTP POST")
@@ -36,7 +39,7 @@ func (s *Salesforce) login(r *http.Request, body []byte) (int, any) {
 			return no("invalid_client", "invalid client credentials")
 		}
 	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
-		if why := s.assertion(form.Get("assertion"), "http://"+r.Host); why != "" {
+		if why := s.assertion(form.Get("assertion"), own); why != "" {
 			return no("invalid_grant", why)
 		}
 	default:
@@ -44,7 +47,7 @@ func (s *Salesforce) login(r *http.Request, body []byte) (int, any) {
 	}
 	token := fmt.Sprintf("00Dfake!token-%d", s.next())
 	s.tokens[token] = true
-	return http.StatusOK, map[string]string{"access_token": token, "instance_url": "http://" + r.Host, "token_type": "Bearer", "scope": "api"}
+	return http.StatusOK, map[string]string{"access_token": token, "instance_url": own, "token_type": "Bearer", "scope": "api"}
 }
 
 // assertion says what is wrong with a signed login.
@@ -85,8 +88,6 @@ func (s *Salesforce) assertion(text, audience string) string {
 	}
 	return ""
 }
-
-func readAll(r *http.Request) ([]byte, error) { return io.ReadAll(r.Body) }
 
 // wait reports whether the client was still there after d.
 func wait(ctx context.Context, d time.Duration) bool {

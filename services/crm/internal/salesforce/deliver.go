@@ -66,7 +66,9 @@ type delivery struct {
 	busy      map[string]error // people whose lock was met by a record alone: the others of theirs are not tried
 	extra     int              // requests left, once the first ones are sent
 	first     bool             // the first ones are still being sent
-	stopped   error            // an outage: nothing more is sent
+	crashed   bool
+	alive     bool  // Salesforce has written something since it crashed
+	stopped   error // an outage: nothing more is sent
 }
 
 // Deliver upserts one Task per key, in requests of up to 200.
@@ -254,6 +256,10 @@ func (d *delivery) send(ctx context.Context, rows []*row) {
 	results, err := d.client.upsert(ctx, "Task", keyField, records)
 	no, refused := err.(*refusal) //nolint:errorlint // wrapped, it is an outage or a plain error
 	switch kind, _ := retry.Classify(err); {
+	case kind == retry.Paused && stumbled(err) && len(rows) > 1:
+		d.isolate(ctx, rows)
+	case kind == retry.Paused && stumbled(err) && d.alive:
+		rows[0].fail(fmt.Errorf("salesforce takes others, but stumbles over this call: %v", err)) //nolint:errorlint // plain: no longer an outage
 	case kind == retry.Paused:
 		d.stopped = err
 		fail(err)
@@ -262,10 +268,32 @@ func (d *delivery) send(ctx context.Context, rows []*row) {
 	case err != nil:
 		fail(err)
 	default:
+		d.alive = true
 		for i, r := range rows {
 			d.settle(ctx, r, results[i])
 		}
 	}
+}
+
+// stumbled reports whether Salesforce answered that something of its own, or of the org's, has crashed.
+func stumbled(err error) bool {
+	no, ok := errors.AsType[*refusal](err)
+	return ok && no.status == http.StatusInternalServerError && no.has("UNKNOWN_EXCEPTION")
+}
+
+// isolate tells an outage from a record that makes Salesforce crash: one record alone is tried, and if that is answered
+// the others are halved. Else one such call would stop the sink.
+func (d *delivery) isolate(ctx context.Context, rows []*row) {
+	d.first = false
+	if !d.crashed {
+		d.crashed, d.alive = true, false
+		d.send(ctx, rows[:1])
+		d.send(ctx, rows[1:]) // fails them all, if it is an outage
+		return
+	}
+	mid := len(rows) / 2
+	d.send(ctx, rows[:mid])
+	d.send(ctx, rows[mid:])
 }
 
 // divide finds out what of a refused request is at fault: by the field that Salesforce names, or by halving.

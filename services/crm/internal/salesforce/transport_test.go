@@ -2,16 +2,19 @@ package salesforce
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
 )
 
-// picky refuses each request whose body has a word, without saying why.
+// picky refuses each request whose body has a word, without saying which record it is about.
 type picky struct {
-	next http.RoundTripper
-	word string
+	next   http.RoundTripper
+	word   string
+	status int // 400 unless set
+	code   string
 
 	mu sync.Mutex
 	n  int
@@ -29,6 +32,6 @@ func (p *picky) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.n++
-	return &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{}, Request: r,
-		Body: io.NopCloser(strings.NewReader(`[{"errorCode":"JSON_PARSER_ERROR","message":"Unexpected character"}]`))}, nil
+	return &http.Response{StatusCode: cmp.Or(p.status, http.StatusBadRequest), Header: http.Header{}, Request: r,
+		Body: io.NopCloser(strings.NewReader(`[{"errorCode":"` + cmp.Or(p.code, "JSON_PARSER_ERROR") + `","message":"Unexpected character"}]`))}, nil
 }
