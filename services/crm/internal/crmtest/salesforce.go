@@ -8,12 +8,10 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -44,7 +42,7 @@ type SalesforceRequest struct {
 	Records      int // in a collection
 }
 
-// Salesforce is an org. Its zero value is not ready; see NewSalesforce. The exported fields are to be set before the
+// Salesforce is an org, as a handler of its address. Its zero value is not ready; see NewSalesforce. The exported fields are to be set before the
 // first request.
 type Salesforce struct {
 	ClientID, ClientSecret string
@@ -75,15 +73,6 @@ func NewSalesforce() *Salesforce {
 	s := &Salesforce{ClientID: "client-id", ClientSecret: "client-secret", Zone: "America/Mexico_City", RefuseUnknown: true,
 		objects: sfObjects(), tokens: map[string]bool{}, locks: map[string]int{}, total: 100_000}
 	return s
-}
-
-// StartSalesforce serves a new org until the test ends, and answers its address.
-func StartSalesforce(t testing.TB) (*Salesforce, string) {
-	t.Helper()
-	s := NewSalesforce()
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-	return s, server.URL
 }
 
 // Fail adds faults.
@@ -231,7 +220,7 @@ func (s *Salesforce) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the client has gone
 	}
 	fault := s.arrive(r, body)
-	if fault.Delay > 0 && !wait(r.Context(), fault.Delay) {
+	if fault.Delay > 0 && !sfWait(r.Context(), fault.Delay) {
 		return
 	}
 	status, answer := s.answer(r, body, fault)

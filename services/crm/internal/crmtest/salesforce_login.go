@@ -89,8 +89,8 @@ func (s *Salesforce) assertion(text, audience string) string {
 	return ""
 }
 
-// wait reports whether the client was still there after d.
-func wait(ctx context.Context, d time.Duration) bool {
+// sfWait reports whether the client was still there after d.
+func sfWait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -43,12 +43,12 @@ func (s *Salesforce) query(q string) (int, any) {
 		if text, _ := o.records[id][m[3]].(string); m[3] != "" && !slices.Contains(values, text) {
 			continue
 		}
-		records = append(records, pickFields(o.records[id], names))
+		records = append(records, sfPick(o.records[id], names))
 	}
 	return http.StatusOK, map[string]any{"totalSize": len(records), "done": true, "records": records}
 }
 
-func pickFields(record map[string]any, names []string) map[string]any {
+func sfPick(record map[string]any, names []string) map[string]any {
 	out := map[string]any{}
 	for _, name := range names {
 		out[name] = record[name]
@@ -102,7 +102,7 @@ func (s *Salesforce) search(body []byte) (int, any) {
 			}
 			for _, name := range []string{"Phone", "MobilePhone", "HomePhone"} {
 				if text, _ := record[name].(string); strings.Contains(sfDigit.ReplaceAllString(text, ""), in.Q) {
-					hit := pickFields(record, scope.Fields)
+					hit := sfPick(record, scope.Fields)
 					hit["attributes"] = map[string]any{"type": o.name}
 					found = append(found, hit)
 					break

@@ -10,6 +10,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/onhook/onhook/pkg/retry"
@@ -129,20 +131,37 @@ func (c *client) judge(a answer, into any) error {
 	switch {
 	case no.has("REQUEST_LIMIT_EXCEEDED"):
 		return c.quota.exceeded(no)
-	case a.status == http.StatusUnauthorized:
-		return retry.Outage(deniedWait, fmt.Errorf("salesforce refuses the session of a new token: %w", no))
-	case a.status == http.StatusForbidden, a.status == http.StatusNotFound:
-		return retry.Outage(deniedWait, fmt.Errorf("salesforce does not let the integration user do this, or has no such field or API version: %w", no))
 	case a.status < 400:
 		return retry.Outage(deniedWait, fmt.Errorf("salesforce points elsewhere (HTTP %d); is url the org's My Domain?", a.status))
 	case a.status >= 500, a.status == http.StatusRequestTimeout, a.status == http.StatusTooManyRequests, no.has("SERVER_UNAVAILABLE"):
-		return retry.Outage(outageWait, fmt.Errorf("salesforce is not working: %w", no))
+		return retry.Outage(retryAfter(a.header, outageWait), fmt.Errorf("salesforce is not working: %w", no))
 	case no.has("UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT"):
 		return fmt.Errorf("salesforce could not at this time: %w", no) // counted: plain, but for its words
-	default:
+	case slices.Contains(refusals, a.status):
 		c.quota.worked()
 		return no
+	case a.status == http.StatusUnauthorized:
+		return retry.Outage(deniedWait, fmt.Errorf("salesforce refuses the session of a new token: %w", no))
+	default: // 403 and 404, and 410 of an API version that is no more
+		return retry.Outage(deniedWait, fmt.Errorf("salesforce does not let the integration user do this, or has no such field or API version: %w", no))
 	}
+}
+
+// refusals are the statuses that blame what was asked.
+var refusals = []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusUnsupportedMediaType,
+	http.StatusUnprocessableEntity, http.StatusRequestHeaderFieldsTooLarge}
+
+// retryAfter is the delay that an answer asks for, as seconds or a date, or otherwise. Salesforce documents none; what
+// stands before it may send one.
+func retryAfter(h http.Header, otherwise time.Duration) time.Duration {
+	text := h.Get("Retry-After")
+	if n, err := strconv.Atoi(text); err == nil && n >= 0 && n <= 86_400 {
+		return time.Duration(n) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(time.Until(at), time.Second), 24*time.Hour)
+	}
+	return otherwise
 }
 
 // asOutage is for what keeps a request from being sent at all, whatever is in it.

@@ -346,3 +346,15 @@ func TestUsageHeaders(t *testing.T) {
 		}
 	}
 }
+
+func TestDelayThatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{
+		"120": 2 * time.Minute, "0": 0, "-1": outageWait, "soon": outageWait, "": outageWait, "99999999": outageWait,
+		"Mon, 02 Jan 2006 15:04:05 GMT": time.Second, time.Now().Add(72 * time.Hour).UTC().Format(http.TimeFormat): 24 * time.Hour,
+	} {
+		if got := retryAfter(http.Header{"Retry-After": {text}}, outageWait); got != want {
+			t.Errorf("%q is %v, want %v", text, got, want)
+		}
+	}
+}

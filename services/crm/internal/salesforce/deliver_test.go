@@ -119,7 +119,7 @@ func TestStatusesOfAWholeRequest(t *testing.T) {
 		{400, "JSON_PARSER_ERROR", retry.Dead}, {400, "INVALID_FIELD", retry.Dead}, {400, "", retry.Dead}, {400, "UNABLE_TO_LOCK_ROW", retry.Again},
 		{401, "INVALID_SESSION_ID", retry.Paused}, {401, "INVALID_AUTH_HEADER", retry.Paused},
 		{403, "REQUEST_LIMIT_EXCEEDED", retry.Paused}, {403, "API_DISABLED_FOR_ORG", retry.Paused}, {403, "", retry.Paused},
-		{404, "NOT_FOUND", retry.Paused}, {408, "", retry.Paused}, {413, "", retry.Dead}, {415, "UNSUPPORTED_MEDIA_TYPE", retry.Dead},
+		{404, "NOT_FOUND", retry.Paused}, {405, "", retry.Paused}, {409, "", retry.Paused}, {410, "UNSUPPORTED_API_VERSION", retry.Paused}, {423, "", retry.Paused}, {422, "", retry.Dead}, {408, "", retry.Paused}, {413, "", retry.Dead}, {415, "UNSUPPORTED_MEDIA_TYPE", retry.Dead},
 		{429, "", retry.Paused}, {500, "UNKNOWN_EXCEPTION", retry.Paused}, {502, "", retry.Paused}, {503, "SERVER_UNAVAILABLE", retry.Paused},
 		{503, "", retry.Paused}, {504, "", retry.Paused}, {200, "", retry.Paused}, // a web page
 	} {

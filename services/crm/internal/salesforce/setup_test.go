@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -37,9 +38,10 @@ type fixture struct {
 func setup(t *testing.T, change ...func(*Config)) *fixture {
 	t.Helper()
 	t.Parallel()
-	org, url := crmtest.StartSalesforce(t)
-	f := &fixture{t: t, org: org, cfg: DefaultConfig(), contacts: &memory{}}
-	f.cfg.URL, f.cfg.ClientID, f.cfg.ClientSecret, f.cfg.Timeout = url, "client-id", secret, 30*time.Second
+	f := &fixture{t: t, org: crmtest.NewSalesforce(), cfg: DefaultConfig(), contacts: &memory{}}
+	server := httptest.NewServer(f.org)
+	t.Cleanup(server.Close)
+	f.cfg.URL, f.cfg.ClientID, f.cfg.ClientSecret, f.cfg.Timeout = server.URL, "client-id", secret, 30*time.Second
 	for _, c := range change {
 		c(&f.cfg)
 	}
