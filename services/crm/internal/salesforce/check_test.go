@@ -1,15 +1,12 @@
 package salesforce
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
 	"github.com/onhook/onhook/pkg/retry"
 	"github.com/onhook/onhook/services/crm/internal/crmtest"
 )
-
-var errDisk = errors.New("disk full")
 
 func TestCheckSaysWhatToCreate(t *testing.T) {
 	for _, test := range []struct {
@@ -105,29 +102,32 @@ func TestFieldsThatAreNotThereGoToDescription(t *testing.T) {
 	}
 }
 
-func TestSetupPrintsWhatAnAdministratorMustDo(t *testing.T) {
+func TestSetupSaysWhatIsLeftToDo(t *testing.T) {
 	f := setup(t)
+	todo := func(wantErr bool) string {
+		t.Helper()
+		f.forget()
+		done, todo, err := f.Setup(t.Context())
+		if len(done) != 0 || (err != nil) != wantErr {
+			t.Errorf("done %q, error %v", done, err)
+		}
+		return strings.Join(todo, "\n")
+	}
+	if got := todo(false); got != "" {
+		t.Errorf("an org with everything has to do: %s", got)
+	}
 	f.org.Field("Task", "CallType", nil)
 	f.org.Field("Contact", phoneField, nil)
-	var out strings.Builder
-	if err := f.Setup(t.Context(), &out); err != nil {
-		t.Fatal(err)
+	if got := todo(false); !strings.Contains(got, `["CallType"]`) || !strings.Contains(got, "optional: to match a Contact") || strings.Contains(got, "match a Lead") {
+		t.Error(got)
 	}
-	for _, words := range []string{keyField, phoneField, "External Client App", "can take calls", "America/Mexico_City", `["CallType"]`, "No Contact is matched"} {
-		if !strings.Contains(out.String(), words) {
-			t.Errorf("%q is not in:\n%s", words, out.String())
-		}
-	}
-	out.Reset()
 	f.org.Field("Task", keyField, nil)
-	if err := f.Setup(t.Context(), &out); err == nil || !strings.Contains(err.Error(), keyField) || !strings.Contains(out.String(), keyField) {
-		t.Errorf("%v; %s", err, out.String())
+	if got := todo(false); !strings.Contains(got, "Task has no field Onhook_Key__c") || !strings.Contains(got, "External Client App") {
+		t.Error(got)
 	}
-	if err := f.Setup(t.Context(), broken{}); !errors.Is(err, errDisk) {
-		t.Errorf("%v", err)
+	f.org.ClientSecret = "another"
+	f.org.ExpireTokens()
+	if got := todo(true); !strings.Contains(got, "External Client App") {
+		t.Error(got)
 	}
 }
-
-type broken struct{}
-
-func (broken) Write([]byte) (int, error) { return 0, errDisk }

@@ -5,7 +5,8 @@ package salesforce
 import (
 	"context"
 	"fmt"
-	"io"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/onhook/onhook/pkg/retry"
@@ -71,46 +72,41 @@ func (s *Sink) forget() {
 	s.schema = nil
 }
 
-const instructions = `An administrator of the org creates, in Setup:
-1. Object Manager > Activity > Fields & Relationships: a field with the API name %[1]s, Text(255), External ID,
-   Unique, treating "ABC" and "abc" as different values.
-2. To match callers: Object Manager > Contact, and > Lead: a field with the API name %[2]s on each, Text(40),
-   External ID, Unique.
-3. A permission set for the integration user: API Enabled, Edit Tasks, Task read, create and edit, Contact and Lead read
-   (create and edit for create_missing, edit for match_existing), and edit access to the fields above.
-4. An External Client App with OAuth: client credentials flow that runs as the integration user, or JWT bearer flow with
-   a certificate and the user pre-authorized; scope api. Its consumer key is client_id.
-`
+// steps are what an administrator of the org does in its Setup, once.
+var steps = []string{
+	"Object Manager > Activity > Fields & Relationships: create a field with the API name " + keyField + ", Text(255), External ID, Unique, " +
+		`treating "ABC" and "abc" as different values`,
+	"Object Manager > Contact, and > Lead: to match callers, create a field with the API name " + phoneField + " on each, Text(40), External ID, Unique",
+	"Permission Sets: give the integration user API Enabled, Edit Tasks, Task read, create and edit, Contact and Lead read (create and edit for " +
+		"create_missing, edit for match_existing), and edit access to the fields above",
+	"External Client App Manager: create an app with OAuth and the scope api, with the client credentials flow that runs as the integration user, or " +
+		"with the JWT bearer flow, a certificate, and the user pre-authorized; its consumer key is client_id",
+}
 
-// Setup writes what an administrator must create, and then what this org lacks of it. It changes nothing: fields and
-// permissions are metadata, which the REST API does not create.
-func (s *Sink) Setup(ctx context.Context, w io.Writer) error {
-	if _, err := fmt.Fprintf(w, instructions, keyField, phoneField); err != nil {
-		return err
+// Setup says what an administrator has left to do, what is optional among it. It changes nothing, so that done is
+// always empty: fields and permissions are metadata, which this API does not write.
+func (s *Sink) Setup(ctx context.Context) (done, todo []string, err error) {
+	err = s.Check(ctx)
+	if kind, _ := retry.Classify(err); kind == retry.Paused {
+		return nil, steps, err
 	}
-	if err := s.Check(ctx); err != nil {
-		return err
+	if err != nil {
+		return nil, append(slices.Clone(steps), strings.Split(err.Error(), "\n")...), nil
 	}
 	schema, err := s.known(ctx)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	lines := []string{"This org can take calls. Their days are those of " + schema.zone.String() + "."}
 	if missing := schema.degraded(); len(missing) > 0 {
-		lines = append(lines, fmt.Sprintf("Of Task the integration user cannot write %q; what would stand there goes into Description.", missing))
+		todo = append(todo, fmt.Sprintf("optional: let the integration user edit %q of Task; until then what would stand there goes into Description", missing))
 	}
 	for _, o := range []struct {
 		name string
 		have *object
 	}{{"Contact", schema.contact}, {"Lead", schema.lead}} {
 		if o.have == nil {
-			lines = append(lines, fmt.Sprintf("No %s is matched: it has no usable %s.", o.name, phoneField))
+			todo = append(todo, fmt.Sprintf("optional: to match a %s, %s", o.name, steps[1]))
 		}
 	}
-	for _, line := range lines {
-		if _, err := fmt.Fprintln(w, line); err != nil {
-			return err
-		}
-	}
-	return nil
+	return nil, todo, nil
 }
