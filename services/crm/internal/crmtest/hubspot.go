@@ -1,4 +1,3 @@
-// Package crmtest has CRM accounts that behave, and misbehave, as the vendors' do.
 package crmtest
 
 import (
