@@ -37,7 +37,7 @@ const (
 type Config struct {
 	URL       string `yaml:"url"`        // nats://host:4222, several separated by commas
 	CredsFile string `yaml:"creds_file"` // a NATS credentials file
-	Replicas  int    `yaml:"replicas"`   // of each stream that is created: 1, or 3 in a cluster
+	Replicas  int    `yaml:"replicas"`   // of each stream: 1, or 3 in a cluster
 	Prefix    string `yaml:"prefix"`     // put before every stream and subject, so that installations can share a server
 
 	// AckWait is how long a worker may hold a message without a sign of life before another is given it.

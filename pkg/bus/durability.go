@@ -58,7 +58,7 @@ func (b *Bus) Durability(ctx context.Context) (Durability, error) {
 		return d, nil
 	}
 	if b.durability == DurabilityReplicated {
-		d.Finding = fmt.Sprintf("not replicated: of replicas %s; nats.replicas is for streams that are created, `nats stream edit` changes one that is there", strings.Join(few, ", "))
+		d.Finding = fmt.Sprintf("not replicated: of replicas %s; `onhook migrate` gives streams that are there what nats.replicas says", strings.Join(few, ", "))
 		return d, nil
 	}
 	always, known := b.syncsAlways(ctx)

@@ -41,19 +41,26 @@ type process struct {
 	t             *testing.T
 	cmd           *exec.Cmd
 	listen, admin string // host:port
-	logs          *lockedBuffer
+	out, logs     *lockedBuffer
 }
 
 var addresses = regexp.MustCompile(`takes webhooks on http://(\S+) \(admin http://([^,]+),`)
 
-// start starts `onhook run` over a data folder and waits until it answers. It is killed when the test ends.
+// start starts `onhook run` over a data folder and waits until it is ready.
 func start(t *testing.T, data, listen, admin string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, logs: &lockedBuffer{}}
+	p := launch(t, data, listen, admin, args...)
+	waitFor(t, "onhook run", func() bool { return p.listening() && p.readyz() == http.StatusOK })
+	return p
+}
+
+// launch starts `onhook run` over a data folder. It is killed when the test ends.
+func launch(t *testing.T, data, listen, admin string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, out: &lockedBuffer{}, logs: &lockedBuffer{}}
 	p.cmd = exec.Command(os.Args[0], append([]string{"run", "--data", data, "--listen", listen, "--admin", admin}, args...)...)
 	p.cmd.Env = append(os.Environ(), asOnhook+"=1")
-	out := &lockedBuffer{}
-	p.cmd.Stdout = out
+	p.cmd.Stdout = p.out
 	p.cmd.Stderr = p.logs
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -62,20 +69,27 @@ func start(t *testing.T, data, listen, admin string, args ...string) *process {
 		_ = p.cmd.Process.Kill() // ended already in most tests
 		_ = p.cmd.Wait()
 	})
-	waitFor(t, "onhook run", func() bool {
-		m := addresses.FindStringSubmatch(out.String())
-		if m == nil {
-			return false
-		}
-		p.listen, p.admin = m[1], m[2]
-		resp, err := http.Get("http://" + p.admin + "/readyz")
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
 	return p
+}
+
+// listening reports whether it takes webhooks, and on which addresses.
+func (p *process) listening() bool {
+	m := addresses.FindStringSubmatch(p.out.String())
+	if m == nil {
+		return false
+	}
+	p.listen, p.admin = m[1], m[2]
+	return true
+}
+
+// readyz is the status of /readyz, or 0 without an answer.
+func (p *process) readyz() int {
+	resp, err := http.Get("http://" + p.admin + "/readyz")
+	if err != nil {
+		return 0
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
 }
 
 func startAnywhere(t *testing.T, args ...string) *process {

@@ -19,7 +19,13 @@ type Server struct {
 // StartServer starts a broker that ends with the test.
 func StartServer(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{cfg: natsembed.Config{Dir: t.TempDir(), Listen: "127.0.0.1:0"}}
+	return StartServerIn(t, t.TempDir())
+}
+
+// StartServerIn starts a broker whose data is in dir.
+func StartServerIn(t testing.TB, dir string) *Server {
+	t.Helper()
+	s := &Server{cfg: natsembed.Config{Dir: dir, Listen: "127.0.0.1:0"}}
 	s.Start(t)
 	t.Cleanup(func() { s.Stop() }) // whichever server runs by then
 	return s
