@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/onhook/onhook/services/crm/internal/hubspot"
+	"github.com/onhook/onhook/services/crm/internal/salesforce"
 	"github.com/onhook/onhook/services/crm/internal/sink"
 	"github.com/onhook/onhook/services/crm/internal/webhook"
 )
@@ -37,6 +39,12 @@ type deps struct {
 
 // kinds is every kind, in alphabetical order.
 var kinds = []kind{
+	{name: "hubspot", batch: 100, most: 1000, linger: time.Second, concurrency: 1, config: own(hubspot.DefaultConfig), open: client(func(c hubspot.Config, d deps) (*hubspot.Client, error) {
+		return hubspot.New(c, hubspot.Deps{Name: d.name, Contacts: d.contacts, Log: d.log})
+	})},
+	{name: "salesforce", batch: 200, most: 1000, linger: time.Second, concurrency: 1, config: own(salesforce.DefaultConfig), open: client(func(c salesforce.Config, d deps) (*salesforce.Sink, error) {
+		return salesforce.New(c, d.contacts), nil
+	})},
 	{name: "webhook", batch: 64, most: 1000, concurrency: 2, progress: true, config: own(webhook.DefaultConfig), open: client(func(c webhook.Config, d deps) (*webhook.Client, error) {
 		return webhook.New(c, webhook.Deps{Sink: d.name})
 	})},

@@ -4,10 +4,52 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+
+	"go.uber.org/zap"
+
+	"github.com/onhook/onhook/pkg/config"
+	"github.com/onhook/onhook/services/crm"
 )
 
 type crmCmd struct {
+	Setup  crmSetupCmd  `cmd:"" help:"Make what a CRM sink needs in its account, or say what an admin must make."`
 	Remove crmRemoveCmd `cmd:"" help:"Delete the consumer of a CRM sink that is configured no more, with the calls that wait for it."`
+}
+
+type crmSetupCmd struct {
+	Sink   string `arg:"" help:"The sink's name in section crm."`
+	Config string `help:"The file with section crm." default:"onhook.yaml" placeholder:"FILE"`
+	JSON   bool   `help:"Print JSON." name:"json"`
+}
+
+// Run asks the vendor, with the credentials of the file; no service need run.
+func (c *crmSetupCmd) Run(ctx context.Context, t terminal) error {
+	f, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	sinks := crm.Config{}
+	if err := f.Section("crm", &sinks); err != nil {
+		return err
+	}
+	done, todo, err := sinks.Setup(ctx, c.Sink, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(t.out, map[string][]string{"done": append([]string{}, done...), "todo": append([]string{}, todo...)})
+	}
+	for _, line := range done {
+		_, _ = fmt.Fprintln(t.out, "made", line)
+	}
+	for _, line := range todo {
+		_, _ = fmt.Fprintln(t.out, line)
+	}
+	if len(todo) > 0 {
+		return fmt.Errorf("the account of %s is not ready: the above is for an admin of it to do", c.Sink)
+	}
+	_, err = fmt.Fprintf(t.out, "the account of %s is ready\n", c.Sink)
+	return err
 }
 
 type crmRemoveCmd struct {

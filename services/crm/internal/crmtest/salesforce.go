@@ -1,4 +1,3 @@
-// Package crmtest holds vendors' fakes: servers with state that misbehave as the vendors do.
 package crmtest
 
 import (

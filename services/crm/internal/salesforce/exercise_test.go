@@ -1,0 +1,36 @@
+package salesforce
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/onhook/onhook/services/crm/internal/crmtest"
+	"github.com/onhook/onhook/services/crm/internal/sink"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	crmtest.Exercise(t, func(*testing.T) crmtest.Subject {
+		org := crmtest.NewSalesforce()
+		return crmtest.Subject{
+			Vendor: org,
+			Open: func(t *testing.T, address string) sink.Sink {
+				cfg := DefaultConfig()
+				cfg.URL, cfg.ClientID, cfg.ClientSecret = address, org.ClientID, secret
+				s := New(cfg, &memory{})
+				t.Cleanup(s.client.http.CloseIdleConnections)
+				return s
+			},
+			Writes: func(r *http.Request) bool { return strings.Contains(r.URL.Path, "composite/sobjects") },
+			Records: func() map[string]int {
+				out := map[string]int{}
+				for _, task := range org.Records("Task") {
+					out[task[keyField].(string)]++
+				}
+				return out
+			},
+			Secrets: []string{secret, "00Dfake!"},
+		}
+	})
+}
