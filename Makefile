@@ -18,7 +18,7 @@ run: build ## the whole pipeline in one process, on 127.0.0.1:8080, its data in 
 	bin/onhook run
 
 build: ## every binary, in ./bin
-	go build -o bin/ ./services/onhook/cmd/onhook ./services/ingress/cmd/ingress ./services/decoder/cmd/decoder ./services/storage/cmd/storage
+	go build -o bin/ ./services/onhook/cmd/onhook ./services/ingress/cmd/ingress ./services/decoder/cmd/decoder ./services/storage/cmd/storage ./services/crm/cmd/crm
 
 test: ## every test; those that need Docker say so and skip without it. The slowest waits out a database that is down for two minutes
 	go test $(RACE) -timeout 15m work
@@ -47,7 +47,7 @@ modules: ## each module by itself: what it imports is what its go.mod names
 	@for m in $(MODULES); do echo "module $$m" && (cd $$m && GOWORK=off go build ./... && GOWORK=off go mod tidy -diff) || exit 1; done
 
 images: ## an image for each service, onhook/<service>:$(ONHOOK_TAG), made from nothing but its binary
-	@for s in ingress decoder storage onhook; do echo "image onhook/$$s:$(ONHOOK_TAG)" && \
+	@for s in ingress decoder storage crm onhook; do echo "image onhook/$$s:$(ONHOOK_TAG)" && \
 		CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '-s -w -X github.com/onhook/onhook/pkg/service.version=$(VERSION)' -o bin/images/$$s/ ./services/$$s/cmd/$$s && \
 		docker build -q --build-arg SERVICE=$$s -t onhook/$$s:$(ONHOOK_TAG) -f deploy/docker/Dockerfile bin/images/$$s || exit 1; done
 
@@ -56,7 +56,7 @@ up: build images ## all of deploy/compose.yaml, and wait until it is ready
 	$(COMPOSE) -p $(PROJECT) -f deploy/compose.yaml up -d
 	@for i in $$(seq 120); do \
 		ready=$$(docker ps -q --filter label=com.docker.compose.project=$(PROJECT) --filter health=healthy | wc -l); \
-		[ $$ready -ge 8 ] && echo "ready" && exit 0; sleep 1; done; \
+		[ $$ready -ge 9 ] && echo "ready" && exit 0; sleep 1; done; \
 	docker ps -a --filter label=com.docker.compose.project=$(PROJECT); echo "not ready after two minutes; the services say why: $(COMPOSE) -p $(PROJECT) -f deploy/compose.yaml logs"; exit 1
 
 down: ## stop it and keep its data; make down ARGS=--volumes deletes that too

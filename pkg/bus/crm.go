@@ -130,6 +130,9 @@ func (b *Bus) Orphans(ctx context.Context, configured []string) ([]string, error
 // ErrNoConsumer says that a sink has no consumer.
 var ErrNoConsumer = errors.New("there is no such consumer")
 
+// ErrInUse says that a worker is fetching from a consumer.
+var ErrInUse = errors.New("a worker is running over it; stop that first")
+
 // RemoveCRM deletes the consumer of a CRM sink, with its place among the calls and what waits for another attempt. Its
 // dead messages stay. It returns how many calls were not settled.
 func (b *Bus) RemoveCRM(ctx context.Context, name string) (unsettled uint64, err error) {
@@ -141,6 +144,9 @@ func (b *Bus) RemoveCRM(ctx context.Context, name string) (unsettled uint64, err
 	again, err := b.js.Stream(ctx, b.prefix+redrive)
 	if err != nil {
 		return 0, fmt.Errorf("stream %s: %w", b.prefix+redrive, err)
+	}
+	if there, err := b.js.Consumer(ctx, b.prefix+calls, c.Name); err == nil && there.CachedInfo().NumWaiting > 0 {
+		return 0, fmt.Errorf("consumer %s: %w", c.Name, ErrInUse)
 	}
 	found := false
 	for _, stream := range []string{calls, redrive} {

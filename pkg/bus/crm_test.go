@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -128,6 +129,44 @@ func TestOrphansAreReportedAndDeletedOnlyByName(t *testing.T) {
 	s, err := b.Status(t.Context(), bus.CRM("gone").From(bus.Start{}))
 	if err != nil || s.Pending != 2 || s.Scheduled != 0 {
 		t.Errorf("what was scheduled for it is still there: %+v %v", s, err)
+	}
+}
+
+// An operator's configuration may not be that of the worker, whose place would be lost.
+func TestAConsumerThatAWorkerFetchesFromIsNotDeleted(t *testing.T) {
+	t.Parallel()
+	s := bustest.StartServer(t)
+	b, js := s.Connect(t), jetStream(t, s)
+	own, _, err := b.Open(t.Context(), bus.CRM("live"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		_, err := own.Fetch(ctx, 1, 0)
+		done <- err
+	}()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for refused := false; !refused; <-tick.C {
+		if c, err := js.Consumer(t.Context(), "CALLS", "crm-live"); err != nil || c.CachedInfo().NumWaiting == 0 {
+			select {
+			case err := <-done:
+				t.Fatalf("nobody was seen to fetch: %v", err)
+			default:
+				continue
+			}
+		}
+		_, err := b.RemoveCRM(t.Context(), "live")
+		if refused = errors.Is(err, bus.ErrInUse); !refused {
+			t.Fatalf("%v", err)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

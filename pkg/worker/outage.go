@@ -67,13 +67,13 @@ func (w *Worker) say(ctx context.Context, err error) {
 	o := &w.outage
 	o.mu.Lock()
 	now := time.Now()
-	next := said{}
+	next := said{at: now}
 	if err != nil {
 		if next = (said{reason: err.Error(), since: o.said.since, at: now}); next.since.IsZero() {
 			next.since = now
 		}
 	}
-	told := next.reason == o.said.reason && now.Sub(o.said.at) < sayAgain && !o.said.at.IsZero()
+	told := next.reason == o.said.reason && !o.said.at.IsZero() && (err == nil || now.Sub(o.said.at) < sayAgain)
 	if !told {
 		o.said = next
 	}

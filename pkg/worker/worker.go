@@ -194,6 +194,7 @@ func (w *Worker) handleBatch(ctx context.Context, batch []*bus.Message) {
 	for len(batch) > 0 {
 		held, delay := w.attempt(ctx, batch)
 		if len(held) == 0 {
+			w.say(ctx, nil) // an outage that was said of this batch while another loop ended it
 			return
 		}
 		if w.outage.begin() {

@@ -138,12 +138,12 @@ func (r *runner) outcome(c *call.Call, m *bus.Message, result call.Result) call.
 		Result: result, Attempts: m.Failed + 1, At: call.At(time.Now())}
 }
 
-// tell publishes outcomes and answers, for each, why its call must come again. That the stream is full is no reason: what
-// is lost is the record of the delivery, not the call.
+// tell publishes outcomes and answers, for each, why its call must come again. That the stream is full, or that it takes no
+// such message, is no reason: what is lost is the record of the delivery, not the call.
 func (r *runner) tell(ctx context.Context, outcomes []call.Outcome) []error {
 	errs := r.bus.PublishOutcomes(ctx, outcomes)
 	for i, err := range errs {
-		if errors.Is(err, bus.ErrFull) {
+		if kind, _ := retry.Classify(err); kind == retry.Dead || errors.Is(err, bus.ErrFull) {
 			r.log.Warn("an outcome is not recorded", zap.Error(err))
 			errs[i] = nil
 		}

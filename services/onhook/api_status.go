@@ -78,5 +78,8 @@ func (a *api) removeSink(r *http.Request) (any, error) {
 	if errors.Is(err, bus.ErrNoConsumer) {
 		return nil, notFound(err)
 	}
+	if errors.Is(err, bus.ErrInUse) {
+		return nil, badRequest("%v", err)
+	}
 	return removed{n}, err
 }

@@ -51,13 +51,16 @@ func (c *statusCmd) Run(ctx context.Context, t terminal) error {
 
 // stateText is why a consumer's messages wait, if there is a reason.
 func stateText(c consumerStatus) string {
-	switch {
-	case c.Orphan:
+	var states []string
+	if c.Orphan {
 		sink := strings.TrimPrefix(c.Name, bus.CRM("").Name)
-		return "orphan: not configured; `onhook crm remove " + sink + "` deletes it"
-	case c.Outage != nil:
-		return "stopped since " + c.Outage.Since.UTC().Format("2006-01-02 15:04:05Z") + ": " + c.Outage.Reason
-	default:
+		states = append(states, "orphan: not configured here; `onhook crm remove "+sink+"` deletes it")
+	}
+	if c.Outage != nil {
+		states = append(states, "stopped since "+c.Outage.Since.UTC().Format("2006-01-02 15:04:05Z")+": "+c.Outage.Reason)
+	}
+	if len(states) == 0 {
 		return "ok"
 	}
+	return strings.Join(states, "; ")
 }

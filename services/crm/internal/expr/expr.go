@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/checker"
+	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/ext"
@@ -81,12 +81,12 @@ func (e *Env) compile(text, want string, results ...*types.Type) (*Expr, error) 
 	if got := ast.OutputType(); !fits(got, results) {
 		return nil, fmt.Errorf("%q is %s; want %s", text, got, want)
 	}
-	cost, err := e.env.EstimateCost(ast, sizes{})
+	most, err := e.env.EstimateCost(ast, sizes{})
 	if err != nil {
 		return nil, fmt.Errorf("%q: its cost cannot be estimated: %w", text, err)
 	}
-	if cost.Max > maxCost {
-		return nil, fmt.Errorf("%q may cost %s per call, the limit is %d; loop over less, or not within a loop", text, costText(cost.Max), maxCost)
+	if most.Max > maxCost {
+		return nil, fmt.Errorf("%q may cost %s per call, the limit is %d; loop over less, or not within a loop", text, costText(most.Max), maxCost)
 	}
 	program, err := e.env.Program(ast, cel.CostLimit(maxCost), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
@@ -170,16 +170,16 @@ func (e *Expr) eval(c *call.Call) (ref.Val, error) {
 type sizes struct{}
 
 // EstimateSize bounds a text or a list.
-func (sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
+func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	most := uint64(likelyItems)
 	if k := n.Type().Kind(); k == types.StringKind || k == types.BytesKind || k == types.DynKind {
 		most = likelyText
 	}
-	return &checker.SizeEstimate{Min: 0, Max: most}
+	return &cost.SizeEstimate{Min: 0, Max: most}
 }
 
 // EstimateCallCost leaves every function to CEL's own estimate.
-func (sizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
 }
 

@@ -39,10 +39,10 @@ func answered(status int, retryAfter string, now time.Time) error {
 		}
 		return d
 	}
-	switch {
-	case status/100 == 2:
+	switch status / 100 {
+	case 2:
 		return nil
-	case status/100 == 3:
+	case 3:
 		return retry.Outage(mended, fmt.Errorf("%w: a redirect is not followed; give the address that it leads to", err))
 	}
 	switch status {

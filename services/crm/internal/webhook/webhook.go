@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -65,18 +66,28 @@ func New(cfg Config, d Deps) (*Client, error) {
 // Check has nothing to ask: an endpoint takes events and nothing else.
 func (c *Client) Check(context.Context) error { return nil }
 
-// Deliver posts each call, several at a time.
+// Deliver posts each call, several at a time. Once the endpoint turns out to be down, the rest is not posted: it would wait
+// out as many timeouts, or hammer what asked for a pause.
 func (c *Client) Deliver(ctx context.Context, batch []sink.Item) []sink.Result {
 	results := make([]sink.Result, len(batch))
 	var g errgroup.Group
 	g.SetLimit(c.cfg.Connections)
+	var down atomic.Pointer[error]
 	last := map[string]int{} // by id, where in batch the one stands that is sent
 	for i := range batch {
 		last[c.id(batch[i].Call)] = i
 	}
 	for id, i := range last {
 		g.Go(func() error {
-			results[i] = sink.Result{Err: c.post(ctx, id, batch[i]), VendorID: id}
+			if err := down.Load(); err != nil {
+				results[i].Err = *err
+				return nil
+			}
+			err := c.post(ctx, id, batch[i])
+			if kind, _ := retry.Classify(err); kind == retry.Paused {
+				down.Store(&err)
+			}
+			results[i] = sink.Result{Err: err, VendorID: id}
 			return nil
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -214,6 +215,27 @@ func TestACertificateThatIsNotTrustedStopsTheSink(t *testing.T) {
 	err := client(t, server.URL).Deliver(t.Context(), crmtest.Calls(1))[0].Err
 	if kind, d := retry.Classify(err); kind != retry.Paused || d != mended {
 		t.Errorf("kind %d in %v: %v", kind, d, err)
+	}
+}
+
+// A batch for an endpoint that hangs once took as many timeouts as it had calls.
+func TestAnEndpointThatIsDownIsNotAskedForEachCall(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Retry-After", "60")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	defer server.Close()
+	c := client(t, server.URL, func(c *Config) { c.Connections = 2 })
+	for _, r := range c.Deliver(t.Context(), crmtest.Calls(100)) {
+		if kind, d := retry.Classify(r.Err); kind != retry.Paused || d != time.Minute {
+			t.Errorf("kind %d in %v: %v", kind, d, r.Err)
+		}
+	}
+	if n := asked.Load(); n > 2 {
+		t.Errorf("it was asked %d times", n)
 	}
 }
 
