@@ -40,7 +40,7 @@ func saturate(t *testing.T, s *suite, r *result) {
 	slow := l.during(s.time(4*time.Second, 30*time.Second))
 	d.fs.SlowSync(0)
 	l.stop()
-	r.note("With %v for each sync it can take %.0f/s. To three times that: %s. With %v for each sync: %s.", networkSync, can.perSecond(), much, slowSync, slow)
+	r.note("ingress.max_inflight is %d MiB. With %v for each sync it can take %.0f/s. To three times that: %s. With %v for each sync: %s.", maxInFlight>>20, networkSync, can.perSecond(), much, slowSync, slow)
 	for _, p := range append(in.all(), in.broker) {
 		peak := p.peak()
 		r.note("%s: %d MiB at most.", p.name, peak>>20)
