@@ -43,6 +43,8 @@ var faults = []fault{
 type suite struct {
 	long bool   // the form: in full, or short enough for every test run
 	bin  string // the folder of the binaries
+
+	shared *shared // what the faults of a lane have in common; nil outside of one
 }
 
 // count is how often something is done in this form.
@@ -61,6 +63,22 @@ func (s *suite) time(short, long time.Duration) time.Duration {
 	return short
 }
 
+// besideOthers lets a fault of the short form run beside others: most of their time they wait. In full each has the
+// machine for itself.
+func (s *suite) besideOthers(t *testing.T) {
+	if !s.long {
+		t.Parallel()
+	}
+}
+
+// inject runs the fault and leaves what became of it in at, whatever that is.
+func (f fault) inject(t *testing.T, s *suite, at **result) {
+	r := newResult(f, s)
+	*at = r
+	defer func() { r.finish(t) }()
+	f.run(t, s, r)
+}
+
 // TestTorture runs every fault. ONHOOK_TORTURE=long runs them in full; a run of all of them in full writes RESULTS.md and
 // results.json.
 func TestTorture(t *testing.T) {
@@ -70,17 +88,25 @@ func TestTorture(t *testing.T) {
 	s := &suite{long: os.Getenv("ONHOOK_TORTURE") == "long", bin: t.TempDir()}
 	s.build(t)
 	began := time.Now()
-	results := make([]*result, len(faults))
+	all := slices.Clone(faults)
+	for _, l := range lanes {
+		all = append(all, l.faults...)
+	}
+	results := make([]*result, len(all))
 	t.Run("faults", func(t *testing.T) { // which returns when those that are parallel have ended
 		for i, f := range faults {
 			t.Run(f.name, func(t *testing.T) {
-				if !s.long {
-					t.Parallel() // most of their time they wait; in full each has the machine for itself
-				}
-				r := newResult(f, s)
-				results[i] = r
-				defer func() { r.finish(t) }()
-				f.run(t, s, r)
+				s.besideOthers(t)
+				f.inject(t, s, &results[i])
+			})
+		}
+		rest := results[len(faults):]
+		for _, l := range lanes {
+			mine := rest[:len(l.faults)]
+			rest = rest[len(l.faults):]
+			t.Run(l.name, func(t *testing.T) {
+				s.besideOthers(t)
+				l.run(t, s, mine)
 			})
 		}
 	})

@@ -1,0 +1,61 @@
+//go:build linux
+
+package e2e
+
+import (
+	"os"
+	"testing"
+)
+
+// lane is faults that share servers in containers: they run one after the other.
+type lane struct {
+	name   string
+	faults []fault
+}
+
+// lanes is every such fault.
+var lanes = []lane{
+	{"cluster", []fault{
+		{"NATS leader killed", "SIGKILL to the one of three NATS servers that leads WEBHOOKS, then to the one that leads CALLS; each is started again when the others go on.", killLeader},
+		{"NATS node killed", "SIGKILL to one of three NATS servers, in turn.", killNodes},
+		{"NATS rolling restart", "Three NATS servers restarted one after the other, each when the last has caught up.", restartNodes},
+		{"NATS node cut off", "One of three NATS servers taken off the network for a while: first one that does not lead WEBHOOKS, then the one that does.", without((*server).leave, (*server).join)},
+		{"NATS node silent", "The same two frozen in place of cut off: their connections stay, and nobody answers.", without((*server).pause, (*server).resume)},
+		{"NATS down, spool", "SIGKILL to three NATS servers at once, which stay down for a minute. There is a spool: nobody is refused.", allDownWithSpool},
+		{"NATS down", "The same without a spool: what is not stored gets 503.", allDownWithoutSpool},
+	}},
+	{"postgres", []fault{
+		{"PostgreSQL down", "PostgreSQL is stopped for two minutes.", postgresDown},
+		{"PostgreSQL restarted", "PostgreSQL is restarted under its clients, again and again.", postgresRestarted},
+		{"PostgreSQL killed", "SIGKILL to PostgreSQL when it has written a batch and not yet committed it.", postgresKilled},
+	}},
+}
+
+// shared is the servers of a lane. Each is started when a fault wants it first, and ends with the lane.
+type shared struct {
+	t        *testing.T // the lane's
+	cluster  *cluster
+	postgres *postgres
+	unable   error // to start one of them
+}
+
+// run runs the faults one after the other.
+func (l lane) run(t *testing.T, s *suite, results []*result) {
+	own := *s
+	own.shared = &shared{t: t}
+	for i, f := range l.faults {
+		t.Run(f.name, func(t *testing.T) { f.inject(t, &own, &results[i]) })
+	}
+}
+
+// require skips the fault where its servers could not be started, or fails it where they must.
+func (sh *shared) require(t *testing.T, r *result) {
+	t.Helper()
+	if sh.unable == nil {
+		return
+	}
+	if os.Getenv("ONHOOK_REQUIRE_DOCKER") == "1" {
+		t.Fatal(sh.unable)
+	}
+	r.skip(t, "%v", sh.unable)
+}
