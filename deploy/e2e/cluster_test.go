@@ -203,3 +203,5 @@ func spools(t *testing.T) func(i int) sections {
 		return sections{"ingress": {"spool": map[string]any{"dir": filepath.Join(dir, fmt.Sprint(i))}}}
 	}
 }
+
+func noSpools(*testing.T) func(i int) sections { return nil }

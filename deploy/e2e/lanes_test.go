@@ -9,25 +9,48 @@ import (
 
 // lane is faults that share servers in containers: they run one after the other.
 type lane struct {
-	name   string
-	faults []fault
+	name  string
+	long  []fault
+	short []fault // does several things to one installation: starting and draining one takes most of the time
 }
+
+func (l lane) faults(s *suite) []fault {
+	if s.long {
+		return l.long
+	}
+	return l.short
+}
+
+var (
+	cutOff = without((*server).leave, (*server).join)
+	frozen = without((*server).pause, (*server).resume)
+
+	downSpool   = fault{"NATS down, spool", "SIGKILL to three NATS servers at once, which stay down for a minute. There is a spool: nobody is refused.", overCluster(spools, []string{"200"}, allDown)}
+	downNoSpool = fault{"NATS down", "The same without a spool: what is not stored gets 503.", overCluster(noSpools, []string{"200", "503"}, allDown)}
+)
 
 // lanes is every such fault.
 var lanes = []lane{
 	{"cluster", []fault{
-		{"NATS leader killed", "SIGKILL to the one of three NATS servers that leads WEBHOOKS, then to the one that leads CALLS; each is started again when the others go on.", killLeader},
-		{"NATS node killed", "SIGKILL to one of three NATS servers, in turn.", killNodes},
-		{"NATS rolling restart", "Three NATS servers restarted one after the other, each when the last has caught up.", restartNodes},
-		{"NATS node cut off", "One of three NATS servers taken off the network for a while: first one that does not lead WEBHOOKS, then the one that does.", without((*server).leave, (*server).join)},
-		{"NATS node silent", "The same two frozen in place of cut off: their connections stay, and nobody answers.", without((*server).pause, (*server).resume)},
-		{"NATS down, spool", "SIGKILL to three NATS servers at once, which stay down for a minute. There is a spool: nobody is refused.", allDownWithSpool},
-		{"NATS down", "The same without a spool: what is not stored gets 503.", allDownWithoutSpool},
+		{"NATS leader killed", "SIGKILL to the one of three NATS servers that leads WEBHOOKS, then to the one that leads CALLS; each is started again when the others go on.", overCluster(noSpools, nil, killLeaders)},
+		{"NATS node killed", "SIGKILL to one of three NATS servers, in turn.", overCluster(noSpools, nil, killNodes)},
+		{"NATS rolling restart", "Three NATS servers restarted one after the other, each when the last has caught up.", overCluster(noSpools, nil, restartNodes)},
+		{"NATS node cut off", "One of three NATS servers taken off the network for half a minute: first one that does not lead WEBHOOKS, then the one that does.", overCluster(noSpools, nil, cutOff)},
+		{"NATS node silent", "The same two frozen in place of cut off: their connections stay, and nobody answers.", overCluster(noSpools, nil, frozen)},
+		downSpool,
+		downNoSpool,
+	}, []fault{
+		{"NATS node away", "The one of three NATS servers that leads WEBHOOKS killed, then cut off the network, then frozen, then all three restarted one after the other.",
+			overCluster(noSpools, nil, killLeaders, cutOff, frozen, restartNodes)},
+		downSpool,
+		downNoSpool,
 	}},
 	{"postgres", []fault{
-		{"PostgreSQL down", "PostgreSQL is stopped for two minutes.", postgresDown},
-		{"PostgreSQL restarted", "PostgreSQL is restarted under its clients, again and again.", postgresRestarted},
-		{"PostgreSQL killed", "SIGKILL to PostgreSQL when it has written a batch and not yet committed it.", postgresKilled},
+		{"PostgreSQL down", "PostgreSQL is stopped for two minutes.", overPostgres(down)},
+		{"PostgreSQL restarted", "PostgreSQL is restarted under its clients, again and again.", overPostgres(restarted)},
+		{"PostgreSQL killed", "SIGKILL to PostgreSQL when it has written a batch and not yet committed it.", overPostgres(killed)},
+	}, []fault{
+		{"PostgreSQL away", "PostgreSQL is stopped for a while, then restarted, then killed when it has written a batch and not yet committed it.", overPostgres(down, restarted, killed)},
 	}},
 }
 
@@ -43,7 +66,7 @@ type shared struct {
 func (l lane) run(t *testing.T, s *suite, results []*result) {
 	own := *s
 	own.shared = &shared{t: t}
-	for i, f := range l.faults {
+	for i, f := range l.faults(s) {
 		t.Run(f.name, func(t *testing.T) { f.inject(t, &own, &results[i]) })
 	}
 }

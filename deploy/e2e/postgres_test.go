@@ -96,56 +96,55 @@ func count(t *testing.T, dsn, sql string) (n int, err error) {
 	return n, err
 }
 
-// overPostgres starts two of each service over a database of the server.
-func overPostgres(t *testing.T, s *suite, p *postgres) *installation {
-	t.Helper()
-	return apart(t, s, layout{dsn: p.create(t), ingress: 2, decoders: 2, storage: 2})
+// overPostgres does one thing after the other to the database below an installation.
+func overPostgres(all ...func(t *testing.T, s *suite, p *postgres, in *installation, l *load, r *result)) func(*testing.T, *suite, *result) {
+	return func(t *testing.T, s *suite, r *result) {
+		p := takePostgres(t, s, r)
+		in := apart(t, s, layout{dsn: p.create(t), ingress: 2, decoders: 2, storage: 2})
+		l := startLoad(t, in, loadOptions{})
+		for _, inject := range all {
+			inject(t, s, p, in, l, r)
+		}
+		l.awaitAcks(20)
+		check(t, in, l, r)
+		r.wantAnswers(t, "200") // a webhook does not wait for the database
+	}
 }
 
-// postgresDown stops the server and starts it again after a while.
-func postgresDown(t *testing.T, s *suite, r *result) {
-	p := takePostgres(t, s, r)
-	in := overPostgres(t, s, p)
-	l := startLoad(t, in, loadOptions{})
+// down stops the server and starts it again after a while.
+func down(t *testing.T, s *suite, p *postgres, _ *installation, l *load, r *result) {
+	t.Helper()
 	l.awaitAcks(60)
 	p.end(t, "INT")
 	r.Injected++
 	last(s.time(10*time.Second, 2*time.Minute))
 	p.begin(t)
-	l.awaitAcks(100)
-	check(t, in, l, r)
-	r.wantAnswers(t, "200") // a webhook does not wait for the database
+	l.awaitAcks(60)
 }
 
-// postgresRestarted restarts the server over and over.
-func postgresRestarted(t *testing.T, s *suite, r *result) {
-	p := takePostgres(t, s, r)
-	in := overPostgres(t, s, p)
-	l := startLoad(t, in, loadOptions{})
-	for range s.count(3, 20) {
+// restarted restarts the server over and over.
+func restarted(t *testing.T, s *suite, p *postgres, _ *installation, l *load, r *result) {
+	t.Helper()
+	for range s.count(1, 10) {
 		l.awaitAcks(1 + rand.IntN(60))
 		p.awaitAnswer(t)
 		p.end(t, "INT")
 		p.begin(t)
 		r.Injected++
 	}
-	l.awaitAcks(20)
-	check(t, in, l, r)
-	r.wantAnswers(t, "200")
 }
 
-// slowInserts holds each statement that has written its rows, before it commits them.
-const slowInserts = `
+// hold holds each statement that has written its rows, before it commits them.
+const hold = `
 CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;
 CREATE TRIGGER hold AFTER INSERT ON calls FOR EACH STATEMENT EXECUTE FUNCTION hold()`
 
-// postgresKilled kills the server when it has written the rows of a batch and not yet committed them.
-func postgresKilled(t *testing.T, s *suite, r *result) {
-	p := takePostgres(t, s, r)
-	in := overPostgres(t, s, p)
-	execute(t, in.dsn, slowInserts)
-	l := startLoad(t, in, loadOptions{})
-	for range s.count(3, 20) {
+// killed kills the server when it has written the rows of a batch and not yet committed them.
+func killed(t *testing.T, s *suite, p *postgres, in *installation, l *load, r *result) {
+	t.Helper()
+	p.awaitAnswer(t)
+	execute(t, in.dsn, hold)
+	for range s.count(2, 10) {
 		l.awaitAcks(1 + rand.IntN(60))
 		p.awaitAnswer(t)
 		await(t, "a batch that is written and not committed", func() bool {
@@ -156,7 +155,4 @@ func postgresKilled(t *testing.T, s *suite, r *result) {
 		p.begin(t)
 		r.Injected++
 	}
-	l.awaitAcks(20)
-	check(t, in, l, r)
-	r.wantAnswers(t, "200")
 }

@@ -90,7 +90,7 @@ func TestTorture(t *testing.T) {
 	began := time.Now()
 	all := slices.Clone(faults)
 	for _, l := range lanes {
-		all = append(all, l.faults...)
+		all = append(all, l.faults(s)...)
 	}
 	results := make([]*result, len(all))
 	t.Run("faults", func(t *testing.T) { // which returns when those that are parallel have ended
@@ -102,8 +102,8 @@ func TestTorture(t *testing.T) {
 		}
 		rest := results[len(faults):]
 		for _, l := range lanes {
-			mine := rest[:len(l.faults)]
-			rest = rest[len(l.faults):]
+			mine := rest[:len(l.faults(s))]
+			rest = rest[len(l.faults(s)):]
 			t.Run(l.name, func(t *testing.T) {
 				s.besideOthers(t)
 				l.run(t, s, mine)
