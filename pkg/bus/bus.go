@@ -25,6 +25,13 @@ const headroom = 64 << 10
 // client would stall each further one.
 const maxInFlight = 32768
 
+// A server that leaves maxPings unanswered is given up for another: after 20 s, where the client would wait for six
+// minutes. It may be no less: a server that syncs every write answers a ping only when what was published before is on disk.
+const (
+	pingEvery = 5 * time.Second
+	maxPings  = 3
+)
+
 // Config is section nats of onhook.yaml.
 type Config struct {
 	URL       string `yaml:"url"`        // nats://host:4222, several separated by commas
@@ -107,6 +114,8 @@ func Connect(ctx context.Context, cfg Config, name string, log *zap.Logger) (*Bu
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.IgnoreAuthErrorAbort(), // credentials are being rotated: the file is read again at each attempt
 		nats.ReconnectBufSize(-1),   // a publish while disconnected fails at once and is tried again by its caller
+		nats.PingInterval(pingEvery),
+		nats.MaxPingsOutstanding(maxPings),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("broker connection lost", zap.Error(err))
