@@ -31,7 +31,7 @@ func overCluster(eachIngress func(*testing.T) func(int) sections, want []string,
 // killLeaders kills the node that leads the deliveries, then the one that leads the calls.
 func killLeaders(t *testing.T, s *suite, c *cluster, l *load, r *result) {
 	t.Helper()
-	for range s.count(1, 4) {
+	for range s.count(1, 3) {
 		for _, stream := range []string{"WEBHOOKS", "CALLS"}[:s.count(1, 2)] {
 			c.killNode(t, l, c.leader(t, stream), r)
 		}
@@ -41,7 +41,7 @@ func killLeaders(t *testing.T, s *suite, c *cluster, l *load, r *result) {
 // killNodes kills one node after the other, whatever it leads.
 func killNodes(t *testing.T, s *suite, c *cluster, l *load, r *result) {
 	t.Helper()
-	for i := range s.count(3, 9) {
+	for i := range s.count(1, 6) {
 		c.killNode(t, l, c.nodes[i%len(c.nodes)], r)
 	}
 }
@@ -60,9 +60,9 @@ func (c *cluster) killNode(t *testing.T, l *load, n *server, r *result) {
 // restartNodes restarts all nodes, the next when the last has caught up, as an upgrade does.
 func restartNodes(t *testing.T, s *suite, c *cluster, l *load, r *result) {
 	t.Helper()
-	for range s.count(1, 3) {
+	for range s.count(1, 2) {
 		for _, n := range slices.Backward(c.nodes) {
-			l.awaitAcks(30)
+			l.awaitAcks(10)
 			n.end(t, "TERM")
 			n.begin(t)
 			r.Injected++
@@ -76,7 +76,7 @@ func restartNodes(t *testing.T, s *suite, c *cluster, l *load, r *result) {
 func without(away, back func(*server, *testing.T)) injection {
 	return func(t *testing.T, s *suite, c *cluster, l *load, r *result) {
 		t.Helper()
-		for i := range s.count(1, 4) {
+		for i := range s.count(1, 2) {
 			l.awaitAcks(1 + rand.IntN(60))
 			n := c.leader(t, "WEBHOOKS")
 			if s.long && i%2 == 0 {
