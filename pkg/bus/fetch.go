@@ -47,7 +47,9 @@ func (in *Inbox) Fetch(ctx context.Context, n int, linger time.Duration) ([]*Mes
 		return msgs, err
 	}
 	if linger == 0 {
-		n = min(n, len(msgs)+msgs[0].pending)
+		if p := msgs[0].pending; p >= 0 {
+			n = min(n, len(msgs)+p)
+		}
 		linger = blink
 	}
 	if n -= len(msgs); n <= 0 {

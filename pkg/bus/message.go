@@ -53,7 +53,7 @@ type Message struct {
 	holder   holder
 	id       string // stream-sequence of this copy of the message
 
-	pending int // messages that waited behind this one when it was delivered; 0 when it was delivered before
+	pending int // messages that waited behind this one when it was delivered; -1 when that is not known
 }
 
 // holder is what the broker wants to hear of: a message of its own, or its part in an envelope.
@@ -77,6 +77,7 @@ func (b *Bus) newMessages(consumer string, raw jetstream.Msg) ([]*Message, error
 		data:     raw.Data(),
 		holder:   raw,
 		id:       fmt.Sprintf("%s-%d", meta.Stream, meta.Sequence.Stream),
+		pending:  -1,
 	}
 	if meta.NumDelivered == 1 { // what is delivered again is not among the pending
 		m.pending = int(meta.NumPending)
