@@ -19,10 +19,10 @@ const (
 
 // saturate sends three times of what an installation can take, then makes the disk under its broker slow as well.
 func saturate(t *testing.T, s *suite, r *result) {
-	maxInFlight := s.count(8<<20, 32<<20) // of bodies; in the short form there is little time to fill it
+	const maxInFlight = 128 << 20 // of bodies: the default of ingress.max_inflight
 	d := newDisk(t, r)
 	d.fs.SlowSync(networkSync)
-	in := apart(t, s, layout{brokerDir: d.at, more: sections{"ingress": {"max_inflight": maxInFlight}}})
+	in := apart(t, s, layout{brokerDir: d.at})
 	l := startLoad(t, in, loadOptions{rate: -1, inFlight: 4000, once: true})
 	narrow := cap(l.slots) - 256
 	for range narrow { // first as fast as they are answered
@@ -40,7 +40,7 @@ func saturate(t *testing.T, s *suite, r *result) {
 	slow := l.during(s.time(4*time.Second, 30*time.Second))
 	d.fs.SlowSync(0)
 	l.stop()
-	r.note("ingress.max_inflight is %d MiB. With %v for each sync it can take %.0f/s. To three times that: %s. With %v for each sync: %s.", maxInFlight>>20, networkSync, can.perSecond(), much, slowSync, slow)
+	r.note("With %v for each sync it can take %.0f/s. To three times that: %s. With %v for each sync: %s.", networkSync, can.perSecond(), much, slowSync, slow)
 	for _, p := range append(in.all(), in.broker) {
 		peak := p.peak()
 		r.note("%s: %d MiB at most.", p.name, peak>>20)
