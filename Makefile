@@ -26,7 +26,7 @@ test: ## every test; those that need Docker say so and skip without it. The slow
 short: ## the tests without the slow ones
 	go test $(RACE) -short -timeout 5m work
 
-torture: ## deploy/e2e in full: every fault under load; writes deploy/e2e/RESULTS.md. It wants to be root, for FUSE and small disks
+torture: ## deploy/e2e in full: every fault under load; writes deploy/e2e/RESULTS.md. It wants to be root, for FUSE and small disks, and Docker
 	cd deploy/e2e && ONHOOK_TORTURE=long go test -timeout 90m -count=1 -v -run TestTorture .
 
 bench: ## ns, bytes and allocations per delivery and per call

@@ -34,7 +34,7 @@ func fillBroker(t *testing.T, s *suite, r *result) {
 	dir, grow := smallDisk(t, r, map[bool]string{true: "64m", false: "16m"}[s.long])
 	in := apart(t, s, layout{brokerDir: filepath.Join(dir, "nats")})
 	l := startLoad(t, in, loadOptions{})
-	l.awaitAnswers("503", s.count(30, 300))
+	l.awaitAnswers("503", s.count(10, 300))
 	r.Injected++
 	grow("2g")
 	in.broker.kill()
@@ -61,7 +61,7 @@ func fillSpool(t *testing.T, s *suite, r *result) {
 	l := startLoad(t, in, loadOptions{rate: 120, inFlight: 1000})
 	l.awaitAcks(30)
 	halt(in.broker)
-	l.awaitAnswers("503", s.count(30, 300))
+	l.awaitAnswers("503", s.count(10, 300))
 	r.Injected++
 	grow("2g")
 	l.awaitAcks(100) // spooled again, without the broker

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -25,9 +26,10 @@ import (
 
 // loadOptions says how much is sent. The zero value is a load that an installation on two cores bears with ease.
 type loadOptions struct {
-	rate     float64 // deliveries in a second; 60 if not given, as fast as they are answered if negative
-	inFlight int     // deliveries that wait for their answers at once; 64 if not given
-	once     bool    // no provider tries again
+	rate     float64       // deliveries in a second; 60 if not given, as fast as they are answered if negative
+	inFlight int           // deliveries that wait for their answers at once; 64 if not given
+	once     bool          // no provider tries again
+	patience time.Duration // of a provider; providerPatience if not given
 }
 
 // duplicates of 100 deliveries are of a call that was sent before: half of them at the same time, half later.
@@ -83,7 +85,7 @@ func startLoad(t *testing.T, in *installation, o loadOptions) *load {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &load{
 		in: in, author: newAuthor(t), limit: limit, stopIt: stop, slots: make(chan struct{}, o.inFlight),
-		client: &http.Client{Timeout: providerPatience, Transport: &http.Transport{MaxIdleConnsPerHost: o.inFlight}},
+		client: &http.Client{Timeout: cmp.Or(o.patience, providerPatience), Transport: &http.Transport{MaxIdleConnsPerHost: o.inFlight}},
 		once:   o.once, answers: map[string]int{}, began: time.Now(),
 	}
 	l.wg.Go(func() { l.run(ctx) })

@@ -18,7 +18,7 @@ func overCluster(eachIngress func(*testing.T) func(int) sections, want []string,
 	return func(t *testing.T, s *suite, r *result) {
 		c := takeCluster(t, s, r)
 		in := c.apart(t, s, eachIngress(t))
-		l := startLoad(t, in, loadOptions{})
+		l := startLoad(t, in, loadOptions{patience: 20 * time.Second}) // a 503 that is due after eight takes longer on a busy machine
 		for _, inject := range all {
 			inject(t, s, c, l, r)
 		}

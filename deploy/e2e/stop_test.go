@@ -23,7 +23,7 @@ func stopBroker(spool bool) func(*testing.T, *suite, *result) {
 			t.Fatal("the broker is not there to be stopped")
 		}
 		r.Injected++
-		last(s.time(12*time.Second, 30*time.Second))
+		last(s.time(providerPatience, 30*time.Second))
 		if !in.broker.signal(syscall.SIGCONT) {
 			t.Fatal("the broker is not there to go on")
 		}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -14,6 +17,9 @@ import (
 // committer publishes deliveries in groups. While one publish is being made durable, the deliveries that arrive wait
 // together and go out next as one message, so that one fsync serves all of them; one that waits alone goes out at once
 // as a plain message. One publish is in flight, and no timer delays any.
+//
+// More than the broker stores is refused as it arrives: what would wait for longer than its sender does is not only lost
+// to that sender, but keeps the broker from what could still be answered in time.
 //
 //	PublishDelivery ─┐                 ┌─ alone ────► webhooks.<provider>.<source>
 //	PublishDelivery ─┼─► waiting ─► run┤
@@ -24,9 +30,14 @@ type committer struct {
 
 	mu      sync.Mutex
 	waiting []*waiting
+	bytes   int           // of all that wait
+	usual   time.Duration // that a publish takes of late, of those that succeed: an election says nothing of the time after it
 	busy    bool          // a publish is in flight
 	wake    chan struct{} // holds a token while waiting is not empty and run sleeps
 }
+
+// ErrOverload says that a delivery is refused because those before it take all the time that it has.
+var ErrOverload = errors.New("more deliveries arrive than the broker can store in time")
 
 // waiting is a delivery whose publisher waits for the answer.
 type waiting struct {
@@ -40,13 +51,17 @@ type waiting struct {
 func (c *committer) commit(ctx context.Context, d *Delivery) error {
 	w := &waiting{ctx: ctx, d: d, done: make(chan error, 1)}
 	c.mu.Lock()
-	busy := c.busy
+	busy, wait := c.busy, c.wait()
 	c.mu.Unlock()
+	if wait > w.left()/2 {
+		return ErrOverload
+	}
 	if busy {
 		w.record = AppendRecord(nil, d) // here, where there are many of us, and not in run, which is one
 	}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, w)
+	c.bytes += w.size()
 	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
@@ -70,7 +85,11 @@ func (c *committer) run(ctx context.Context) {
 		}
 		for group := c.next(); len(group) > 0; group = c.next() {
 			m, id := c.message(group)
+			began := time.Now()
 			err := c.publish(ctx, m, id)
+			if err == nil {
+				c.learn(time.Since(began))
+			}
 			for _, w := range group {
 				w.done <- err
 			}
@@ -78,23 +97,57 @@ func (c *committer) run(ctx context.Context) {
 	}
 }
 
-// next takes the deliveries of the next message, leaving out those whose publishers have left.
+// wait is about how long a delivery that came now would take to be stored, and 0 for one that is alone: something must be
+// tried, or it would never be seen that the broker is fast again. The caller holds mu.
+func (c *committer) wait() time.Duration {
+	if !c.busy && len(c.waiting) == 0 {
+		return 0
+	}
+	groups := 2 + max(len(c.waiting)/maxDeliveries, c.bytes/maxEnvelope) // the one in flight, and its own
+	return time.Duration(groups) * c.usual
+}
+
+// learn takes over how long a publish took.
+func (c *committer) learn(took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.usual += (took - c.usual) / 4
+}
+
+// left is how long the publisher still waits.
+func (w *waiting) left() time.Duration {
+	if deadline, ok := w.ctx.Deadline(); ok {
+		return time.Until(deadline)
+	}
+	return math.MaxInt64
+}
+
+// size is what w adds to a message, in bytes.
+func (w *waiting) size() int {
+	if w.record != nil {
+		return len(w.record)
+	}
+	return len(w.d.Body)
+}
+
+// next takes the deliveries of the next message, leaving out those whose publishers have left or will have by the time
+// that it is stored.
 func (c *committer) next() []*waiting {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var group []*waiting
 	size, taken := 0, 0
 	for _, w := range c.waiting {
-		grown := size + len(w.d.Body)
-		if w.record != nil {
-			grown = size + len(w.record)
-		}
+		grown := size + w.size()
 		if len(group) == maxDeliveries || len(group) > 0 && grown > maxEnvelope {
 			break
 		}
 		taken++
-		if w.ctx.Err() == nil {
+		c.bytes -= w.size()
+		if w.ctx.Err() == nil && (len(group) == 0 || w.left() > c.usual) {
 			group, size = append(group, w), grown
+		} else {
+			w.done <- ErrOverload
 		}
 	}
 	clear(c.waiting[:taken]) // or the bodies would live as long as the slice does

@@ -53,7 +53,8 @@ var ErrFull = errors.New("the stream is full")
 var ErrTooLarge = errors.New("the message is larger than the broker takes")
 
 // PublishDelivery returns nil once d is stored as the streams promise. It tries again, under the same message id, until
-// ctx ends: an election or a restart of the broker costs time, not deliveries.
+// ctx ends: an election or a restart of the broker costs time, not deliveries. When more arrive than can be stored
+// before their contexts end, it returns ErrOverload at once.
 func (b *Bus) PublishDelivery(ctx context.Context, d *Delivery) error {
 	store := b.committer.commit
 	if int64(len(d.Body)) > b.room() {
@@ -67,6 +68,9 @@ func (b *Bus) PublishDelivery(ctx context.Context, d *Delivery) error {
 		}
 		if errors.Is(err, ErrTooLarge) { // for the stream, or for the server that we are connected to by now
 			store = b.publishLarge
+		}
+		if errors.Is(err, ErrOverload) {
+			return err // no failure: whoever is told to go elsewhere then would overload that
 		}
 		b.failure.Store(&failure{time.Now(), err})
 		if errors.Is(err, ErrFull) {

@@ -18,7 +18,7 @@ func (in *Ingress) readBody(r *http.Request) (body []byte, release func(), p *pr
 	release = func() { in.inFlight.Release(taken) }
 	take := func(n int64) *problem {
 		if !in.inFlight.TryAcquire(n) {
-			return newProblem(overloaded, "Too much is being received at once. Send it again.").retryAfter(time.Second)
+			return tooMuch()
 		}
 		taken += n
 		return nil
@@ -67,6 +67,11 @@ func (in *Ingress) readBody(r *http.Request) (body []byte, release func(), p *pr
 		return nil, release, newProblem(empty, "The body is empty.")
 	}
 	return buf, release, nil
+}
+
+// tooMuch is said at once, and often: no line of the log holds a cause.
+func tooMuch() *problem {
+	return newProblem(overloaded, "Too much is being received at once. Send it again.").retryAfter(time.Second)
 }
 
 // drain reads on for a while, into nothing: a sender that is cut off in the middle of its body does not read the

@@ -27,7 +27,7 @@ func DefaultConfig() Config {
 	return Config{
 		Listen:      "127.0.0.1:8080",
 		MaxBody:     32 << 20,
-		MaxInFlight: 256 << 20,
+		MaxInFlight: 128 << 20,
 		AckBudget:   8 * time.Second,
 		ReadTimeout: 6 * time.Second,
 		IdleTimeout: 2 * time.Minute,

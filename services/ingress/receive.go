@@ -99,6 +99,9 @@ func (in *Ingress) accept(c echo.Context, d *bus.Delivery) (p *problem) {
 }
 
 func notStored(err error) *problem {
+	if errors.Is(err, bus.ErrOverload) {
+		return tooMuch()
+	}
 	wait := time.Second
 	if errors.Is(err, bus.ErrFull) {
 		wait = time.Minute
