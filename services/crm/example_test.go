@@ -23,6 +23,9 @@ func TestExampleIsRead(t *testing.T) {
 	}
 	t.Setenv("ZAPIER_URL", "https://example.com")
 	t.Setenv("ZAPIER_SECRET", "whsec_"+strings.Repeat("A", 32))
+	for _, name := range []string{"HUBSPOT_TOKEN", "SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET"} {
+		t.Setenv(name, "a")
+	}
 	raw, err := os.ReadFile(example)
 	if err != nil {
 		t.Fatal(err)
@@ -49,8 +52,10 @@ func TestExampleIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := defaultSink(k)
-		want.Extracted = []string{}
 		got := *s
+		if len(got.Extracted) == 0 {
+			got.Extracted = nil
+		}
 		got.client, got.filters = nil, filters{}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is %+v, the default is %+v", name, got, want)
@@ -62,6 +67,8 @@ func TestExampleIsRead(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(shown), &file); err != nil {
 		t.Fatal(err)
 	}
+	const first = "zapier"
+	common := keysOf(reflect.TypeFor[Sink]())
 	met := map[string]bool{}
 	for name, sink := range file.CRM {
 		k, err := kindOf(sink["kind"].(string))
@@ -69,9 +76,13 @@ func TestExampleIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		met[k.name] = true
-		want := keysOf(reflect.TypeFor[Sink]())
-		for key := range keysOf(reflect.TypeOf(k.config()).Elem()) {
-			want[key] = true
+		want := keysOf(reflect.TypeOf(k.config()).Elem())
+		for key := range common {
+			delete(want, key) // shown of one sink only
+		}
+		want["kind"] = true
+		if name == first {
+			maps.Copy(want, common)
 		}
 		if d := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(sink))); d != "" {
 			t.Errorf("keys of the structs (-) and of the example's %s (+):\n%s", name, d)

@@ -8,7 +8,7 @@ import (
 )
 
 // Setup makes what the sink of that name needs in its account, and says what it made and what is left for an admin to do.
-// It needs no broker.
+// An error says why the account cannot take calls yet. It needs no broker.
 func (c Config) Setup(ctx context.Context, name string, log *zap.Logger) (done, todo []string, err error) {
 	one, err := c.Only(name)
 	if err != nil {
@@ -28,5 +28,8 @@ func (c Config) Setup(ctx context.Context, name string, log *zap.Logger) (done, 
 	if !ok {
 		return nil, nil, fmt.Errorf("%s needs nothing set up", k.name)
 	}
-	return account.Setup(ctx)
+	if done, todo, err = account.Setup(ctx); err == nil {
+		err = client.Check(ctx)
+	}
+	return done, todo, err
 }

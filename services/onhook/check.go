@@ -31,7 +31,7 @@ func (c *checkCmd) Run(ctx context.Context, t terminal) error {
 	s, err := checkFile(c.Config)
 	var notes []string
 	if err == nil && s.nats.URL != "" {
-		notes, err = checkStreams(ctx, s.nats)
+		notes, err = checkStreams(ctx, s)
 	}
 	if c.JSON {
 		found := []finding{}
@@ -64,8 +64,8 @@ func (c *checkCmd) Run(ctx context.Context, t terminal) error {
 const checkPatience = 3 * time.Second
 
 // checkStreams says in what the streams differ from what they should be; notes are what need not be mended.
-func checkStreams(ctx context.Context, nats bus.Config) (notes []string, err error) {
-	b, err := bus.New(nats, "check", zap.NewNop())
+func checkStreams(ctx context.Context, s settings) (notes []string, err error) {
+	b, err := bus.New(s.nats, "check", zap.NewNop())
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +89,13 @@ func checkStreams(ctx context.Context, nats bus.Config) (notes []string, err err
 		} else {
 			errs = append(errs, fmt.Errorf("%s; `onhook migrate` puts it right", d))
 		}
+	}
+	if len(missing) == 0 {
+		orphans, err := b.Orphans(ctx, s.crm.Names())
+		for _, name := range orphans {
+			notes = append(notes, fmt.Sprintf("consumer %s: an orphan, as there is no sink crm.%s; calls wait for it until `onhook crm remove %s`", bus.CRM(name).Name, name, name))
+		}
+		errs = append(errs, err)
 	}
 	return notes, errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package onhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -33,20 +34,17 @@ func (c *crmSetupCmd) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	done, todo, err := sinks.Setup(ctx, c.Sink, zap.NewNop())
-	if err != nil {
-		return err
-	}
 	if c.JSON {
-		return printJSON(t.out, map[string][]string{"done": append([]string{}, done...), "todo": append([]string{}, todo...)})
+		return errors.Join(printJSON(t.out, map[string]any{"ok": err == nil, "done": append([]string{}, done...), "todo": append([]string{}, todo...)}), err)
 	}
 	for _, line := range done {
-		_, _ = fmt.Fprintln(t.out, "made", line)
+		_, _ = fmt.Fprintln(t.out, "made:", line)
 	}
 	for _, line := range todo {
-		_, _ = fmt.Fprintln(t.out, line)
+		_, _ = fmt.Fprintln(t.out, "to do:", line)
 	}
-	if len(todo) > 0 {
-		return fmt.Errorf("the account of %s is not ready: the above is for an admin of it to do", c.Sink)
+	if err != nil {
+		return fmt.Errorf("the account of %s cannot take calls yet: %w", c.Sink, err)
 	}
 	_, err = fmt.Fprintf(t.out, "the account of %s is ready\n", c.Sink)
 	return err

@@ -26,6 +26,12 @@ var fakes = []struct {
 	keys string // of a sink that delivers to it, beside its address
 	new  func() http.Handler
 }{
+	{"hubspot", "kind: hubspot, token: fake, create_missing: contact", func() http.Handler {
+		account := crmtest.NewHubSpot().SetUp()
+		account.Token, account.Quota = "fake", 190
+		return account
+	}},
+	{"salesforce", "kind: salesforce, client_id: client-id, client_secret: client-secret", func() http.Handler { return crmtest.NewSalesforce() }},
 	{"webhook", "kind: webhook, allow_private: true, secrets: [" + fakeSecret + "]", func() http.Handler { return crmtest.NewWebhook(fakeSecret) }},
 }
 
