@@ -20,6 +20,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/config"
+	"github.com/onhook/onhook/pkg/dirlock"
 )
 
 // Config is the key spool of section ingress.
@@ -89,9 +90,6 @@ type change struct {
 // Open opens the spool in dir, making it if need be. A file that is damaged is set aside, and what of it can be read is
 // taken over; the log says so. The error says why the folder cannot be used.
 func Open(dir string, maxSize int64, log *zap.Logger) (*Spool, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make the spool folder; ingress.spool.dir names it: %w", err)
-	}
 	unlock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
@@ -117,15 +115,14 @@ func Open(dir string, maxSize int64, log *zap.Logger) (*Spool, error) {
 
 // lockDir keeps other processes out of dir.
 func lockDir(dir string) (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	unlock, err = dirlock.Take(dir)
+	if errors.Is(err, dirlock.ErrHeld) {
+		return nil, fmt.Errorf("the spool folder %s belongs to another process that runs; stop it, or give this one a folder of its own with ingress.spool.dir", dir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot write to the spool folder; ingress.spool.dir names it: %w", err)
 	}
-	if err := lockFile(f); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("the spool folder %s belongs to another process that runs; stop it, or give this one a folder of its own with ingress.spool.dir: %w", dir, err)
-	}
-	return func() { _ = f.Close() }, nil
+	return unlock, nil
 }
 
 // probeSize is the room that a spool needs at its start: its first transactions.

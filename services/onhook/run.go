@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/config"
+	"github.com/onhook/onhook/pkg/dirlock"
 	"github.com/onhook/onhook/pkg/natsembed"
 	"github.com/onhook/onhook/pkg/provider"
 	"github.com/onhook/onhook/pkg/service"
@@ -201,16 +201,12 @@ func dataDSN(data string) string { return "sqlite:" + filepath.Join(data, "onhoo
 
 // lockData keeps a second process out of the data folder: two brokers over the same files would destroy them.
 func lockData(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make the data folder; --data chooses another: %w", err)
+	unlock, err = dirlock.Take(dir)
+	if errors.Is(err, dirlock.ErrHeld) {
+		return nil, fmt.Errorf("the data folder %s is in use by another onhook; stop it, or choose another folder with --data", dir)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write to the data folder; --data chooses another: %w", err)
 	}
-	if err := lockFile(f); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("the data folder %s is in use by another onhook; stop it, or choose another folder with --data: %w", dir, err)
-	}
-	return func() { _ = f.Close() }, nil
+	return unlock, nil
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package onhook
+package dirlock
 
 import (
 	"os"
