@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -39,7 +40,10 @@ const (
 )
 
 // chunkSize is how much of an object goes into one message. Each is an fsync.
-const chunkSize = 512 << 10
+const (
+	chunkSize  = 512 << 10
+	leastChunk = 4 << 10 // where a server takes messages so small that our headers alone fill most of one
+)
 
 // bodyTimeout is for one object's way to or from the broker.
 const bodyTimeout = 30 * time.Second
@@ -71,33 +75,40 @@ func (b *Bus) room() int64 {
 	return math.MaxInt64
 }
 
-// publishLarge stores d's body as an object, then d without it.
-func (b *Bus) publishLarge(ctx context.Context, d *Delivery) error {
-	ctx, cancel := context.WithTimeout(ctx, bodyTimeout)
-	defer cancel()
-	ref, err := b.putBody(ctx, d.ID, d.Body)
-	if err != nil {
-		return err
+// large returns what stores d's body as an object, then d without it. Called again, it stores the body only if that
+// failed, and then under another name: a message may be stored already that names the object, its PubAck lost.
+func (b *Bus) large() func(context.Context, *Delivery) error {
+	var ref bodyRef
+	return func(ctx context.Context, d *Delivery) error {
+		ctx, cancel := context.WithTimeout(ctx, bodyTimeout)
+		defer cancel()
+		if ref.object == "" {
+			sum := sha256.Sum256(d.Body)
+			r := bodyRef{bodies, d.ID + "." + uuid.NewString(), int64(len(d.Body)), hex.EncodeToString(sum[:])}
+			if err := b.putObject(ctx, r, d.Body); err != nil {
+				return err
+			}
+			ref = r
+		}
+		m := b.committer.plain(d)
+		m.Data = nil
+		ref.set(m.Header)
+		return b.publish(ctx, m, d.ID)
 	}
-	m := b.committer.plain(d)
-	m.Data = nil
-	ref.set(m.Header)
-	return b.publish(ctx, m, d.ID)
 }
 
-func (b *Bus) putBody(ctx context.Context, object string, body []byte) (bodyRef, error) {
-	sum := sha256.Sum256(body)
-	ref := bodyRef{bodies, object, int64(len(body)), hex.EncodeToString(sum[:])}
-	return ref, b.putObject(ctx, ref, bytes.NewReader(body))
-}
-
-func (b *Bus) putObject(ctx context.Context, ref bodyRef, r io.Reader) error {
+func (b *Bus) putObject(ctx context.Context, ref bodyRef, body []byte) error {
+	reconnects := b.nc.Stats().Reconnects
 	store, err := b.js.ObjectStore(ctx, b.prefix+ref.bucket)
 	if err != nil {
 		return fmt.Errorf("object store %s: %w", b.prefix+ref.bucket, err)
 	}
-	opts := &jetstream.ObjectMetaOptions{ChunkSize: uint32(min(chunkSize, b.room()))}
-	if _, err := store.Put(ctx, jetstream.ObjectMeta{Name: ref.object, Opts: opts}, r); err != nil {
+	opts := &jetstream.ObjectMetaOptions{ChunkSize: uint32(max(leastChunk, min(chunkSize, b.room())))}
+	_, err = store.Put(ctx, jetstream.ObjectMeta{Name: ref.object, Opts: opts}, bytes.NewReader(body))
+	if err == nil && (!b.nc.IsConnected() || b.nc.Stats().Reconnects != reconnects) {
+		err = nats.ErrDisconnected // the client gives up chunks that it has no answer to, and may say so a moment too late
+	}
+	if err != nil {
 		return fmt.Errorf("object store %s: %w", b.prefix+ref.bucket, publishFault(err))
 	}
 	return nil
@@ -110,12 +121,18 @@ func (b *Bus) getBody(ctx context.Context, ref bodyRef) ([]byte, error) {
 	defer cancel()
 	fault := func(err error) error {
 		err = fmt.Errorf("object %s of object store %s: %w", ref.object, b.prefix+ref.bucket, err)
-		if errors.Is(err, jetstream.ErrObjectNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, errNotTheBody) {
-			return err
+		for _, lost := range []error{jetstream.ErrObjectNotFound, jetstream.ErrBucketNotFound, jetstream.ErrDigestMismatch, errNotTheBody} {
+			if errors.Is(err, lost) {
+				return err
+			}
 		}
 		return retry.Outage(time.Second, err)
 	}
-	r, err := b.openObject(ctx, ref)
+	store, err := b.js.ObjectStore(ctx, b.prefix+ref.bucket)
+	if err != nil {
+		return nil, fault(err)
+	}
+	r, err := store.Get(ctx, ref.object)
 	if err != nil {
 		return nil, fault(err)
 	}
@@ -132,29 +149,20 @@ func (b *Bus) getBody(ctx context.Context, ref bodyRef) ([]byte, error) {
 
 var errNotTheBody = errors.New("it is not the body that was stored: its size or SHA-256 is another")
 
-func (b *Bus) openObject(ctx context.Context, ref bodyRef) (jetstream.ObjectResult, error) {
-	store, err := b.js.ObjectStore(ctx, b.prefix+ref.bucket)
-	if err != nil {
-		return nil, err
-	}
-	return store.Get(ctx, ref.object)
-}
-
-// keepBody copies the object that a message names to where it lives as long as a dead one. An object that is lost
-// already is no reason to keep the message from being buried.
+// keepBody copies the object that a message names to where it lives as long as a dead one. An object that cannot be read
+// is no reason to keep the message from being buried: it would come again for ever.
 func (b *Bus) keepBody(ctx context.Context, ref bodyRef, object string) (bodyRef, error) {
 	ctx, cancel := context.WithTimeout(ctx, bodyTimeout)
 	defer cancel()
-	r, err := b.openObject(ctx, ref)
-	if errors.Is(err, jetstream.ErrObjectNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
-		return ref, nil
+	body, err := b.getBody(ctx, ref)
+	if err != nil && !b.nc.IsConnected() {
+		return ref, err
 	}
 	if err != nil {
-		return ref, fmt.Errorf("object store %s: %w", b.prefix+ref.bucket, err)
+		return ref, nil
 	}
-	defer func() { _ = r.Close() }()
 	kept := bodyRef{deadBodies, object, ref.size, ref.sha256}
-	return kept, b.putObject(ctx, kept, r)
+	return kept, b.putObject(ctx, kept, body)
 }
 
 // dropBody deletes the object of a dead message that is discarded.

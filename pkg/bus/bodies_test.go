@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,7 +84,7 @@ func TestLargeBody(t *testing.T) {
 		if err != nil || streams[0].Messages != 1 {
 			t.Errorf("%q: %v %+v", prefix, err, streams)
 		}
-		if all := objects(t, dial(t, srv), prefix+"bodies"); len(all) != 1 {
+		if all := objects(t, dial(t, srv), prefix+"bodies"); len(all) != 2 { // one of each attempt
 			t.Errorf("%q: %d objects", prefix, len(all))
 		}
 	}
@@ -143,8 +144,10 @@ func TestABuriedDeliveryTakesItsLargeBodyAlong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Delete(t.Context(), want.ID); err != nil { // it has aged out
-		t.Fatal(err)
+	for _, o := range objects(t, js, "bodies") { // they have aged out
+		if err := store.Delete(t.Context(), o.Name); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := b.RedriveDead(t.Context(), d.Seq); err != nil {
 		t.Fatal(err)
@@ -158,7 +161,7 @@ func TestABuriedDeliveryTakesItsLargeBodyAlong(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, o := range objects(t, js, "dead-bodies") {
-		if o.Name == "DEAD-2" {
+		if strings.HasPrefix(o.Name, "REDRIVE-") {
 			t.Error("the discarded message's object is still there")
 		}
 	}
@@ -169,7 +172,8 @@ func TestALostLargeBodyIsNoOutage(t *testing.T) {
 	t.Parallel()
 	srv := bustest.StartServer(t)
 	b := srv.Connect(t)
-	store, err := dial(t, srv).ObjectStore(t.Context(), "bodies")
+	js := dial(t, srv)
+	store, err := js.ObjectStore(t.Context(), "bodies")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,14 +186,33 @@ func TestALostLargeBodyIsNoOutage(t *testing.T) {
 			_, err := store.PutBytes(t.Context(), id, bytes.Repeat([]byte("x"), len(large())))
 			return err
 		}},
+		{"without a chunk", func(id string) error {
+			o, err := store.GetInfo(t.Context(), id)
+			if err != nil {
+				return err
+			}
+			st, err := js.Stream(t.Context(), "OBJ_bodies")
+			if err != nil {
+				return err
+			}
+			m, err := st.GetLastMsgForSubject(t.Context(), "$O.bodies.C."+o.NUID)
+			if err != nil {
+				return err
+			}
+			return st.DeleteMsg(t.Context(), m.Sequence)
+		}},
 		{"shorter", func(id string) error { _, err := store.PutBytes(t.Context(), id, []byte("x")); return err }},
 	} {
 		d := newLarge()
 		if err := b.PublishDelivery(t.Context(), d); err != nil {
 			t.Fatal(err)
 		}
-		if err := tt.harm(d.ID); err != nil {
-			t.Fatal(err)
+		for _, o := range objects(t, js, "bodies") {
+			if strings.HasPrefix(o.Name, d.ID) {
+				if err := tt.harm(o.Name); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 		m := fetch(t, b, bus.Decoder, false, 1)[0]
 		_, err := m.Delivery(t.Context())
@@ -219,4 +242,71 @@ func TestALargeBodyWhileTheBrokerIsAwayIsAnOutage(t *testing.T) {
 	if kind, _ := retry.Classify(err); kind != retry.Paused {
 		t.Errorf("%v", err)
 	}
+}
+
+// A stream that was deleted counts from 1 again. What was buried of the old one, and its body, must not be taken for the new.
+func TestWhatIsBuriedOfAStreamThatWasMadeAnewIsKeptBesideTheOld(t *testing.T) {
+	t.Parallel()
+	srv := bustest.StartServer(t)
+	js := dial(t, srv)
+	want := map[string]bool{}
+	for i := range 2 {
+		b := srv.Connect(t)
+		d := newLarge()
+		d.Body[0] = byte(i)
+		want[string(d.Body)] = true
+		if err := b.PublishDelivery(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		if err := fetch(t, b, bus.Decoder, false, 1)[0].Bury(t.Context(), "never", errors.New("x"), 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := js.DeleteStream(t.Context(), "WEBHOOKS"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := srv.Connect(t)
+	all, err := b.ListDead(t.Context(), "", 0, 10)
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%v %+v", err, all)
+	}
+	for _, d := range all {
+		got, err := b.GetDead(t.Context(), d.Seq)
+		if err != nil || !want[string(got.Body)] {
+			t.Errorf("%d: %v", d.Seq, err)
+		}
+		delete(want, string(got.Body))
+	}
+}
+
+// One delivery that is slow made the lag of all that came and went after it.
+func TestWhatIsSettledBehindASlowDeliveryIsNotPending(t *testing.T) {
+	t.Parallel()
+	b := bustest.Start(t)
+	if err := b.PublishDelivery(t.Context(), newDelivery("slow")); err != nil {
+		t.Fatal(err)
+	}
+	const envelopes, each = 50, 100
+	for range envelopes {
+		var ds []*bus.Delivery
+		for range each {
+			ds = append(ds, newDelivery("{}"))
+		}
+		if n, err := b.PublishBacklog(t.Context(), ds); err != nil || n != each {
+			t.Fatalf("%d %v", n, err)
+		}
+	}
+	for _, m := range fetch(t, b, bus.Decoder, false, envelopes*each+1)[1:] {
+		if err := m.Ack(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var s bus.ConsumerStatus
+	waitFor(t, func() bool {
+		var err error
+		if s, err = b.Status(t.Context(), bus.Decoder); err != nil {
+			t.Fatal(err)
+		}
+		return s.Pending <= each && s.InHand == s.Pending
+	})
 }

@@ -56,9 +56,9 @@ var ErrTooLarge = errors.New("the message is larger than the broker takes")
 // ctx ends: an election or a restart of the broker costs time, not deliveries. When more arrive than can be stored
 // before their contexts end, it returns ErrOverload at once.
 func (b *Bus) PublishDelivery(ctx context.Context, d *Delivery) error {
-	store := b.committer.commit
-	if int64(len(d.Body)) > b.room() {
-		store = b.publishLarge
+	store, large := b.committer.commit, int64(len(d.Body)) > b.room()
+	if large {
+		store = b.large()
 	}
 	for {
 		err := store(ctx, d)
@@ -66,8 +66,8 @@ func (b *Bus) PublishDelivery(ctx context.Context, d *Delivery) error {
 			b.failure.Store(nil)
 			return nil
 		}
-		if errors.Is(err, ErrTooLarge) { // for the stream, or for the server that we are connected to by now
-			store = b.publishLarge
+		if errors.Is(err, ErrTooLarge) && !large { // for the stream, or for the server that we are connected to by now
+			store, large = b.large(), true
 		}
 		if errors.Is(err, ErrOverload) {
 			return err // no failure: whoever is told to go elsewhere then would overload that
@@ -122,7 +122,7 @@ func (b *Bus) publishAlone(ctx context.Context, d *Delivery) error {
 			return err
 		}
 	}
-	return b.publishLarge(ctx, d)
+	return b.large()(ctx, d)
 }
 
 func (d *Delivery) header() nats.Header {
@@ -182,6 +182,9 @@ func cutSource(s string) (provider, source string, ok bool) {
 
 // publish sends m once and returns nil when the stream has stored it, now or under the same id before.
 func (b *Bus) publish(ctx context.Context, m *nats.Msg, id string) error {
+	if !b.nc.IsConnected() {
+		return b.disconnected() // the client would say that the server knows no headers
+	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	_, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(id), jetstream.WithRetryAttempts(0))

@@ -56,7 +56,7 @@ var rules = map[string]rule{
 	"discard":                   {breaks: "at a limit, messages that nobody has handled are dropped without an error"},
 	"discard_new_per_subject":   {breaks: "a message takes the place of the one before it on its subject"},
 	"duplicate_window":          {atLeast: true},
-	"max_age":                   {atLeast: true},
+	"max_age":                   {atLeast: true}, // a shorter one is a choice too, if a bold one: what nobody reads in time goes
 	"max_msgs_per_subject":      {breaks: "a call is stored as often as it is sent, or one message takes another's place"},
 	"no_ack":                    {},
 	"num_replicas":              {atLeast: true},

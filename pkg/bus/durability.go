@@ -68,12 +68,20 @@ func (b *Bus) Durability(ctx context.Context) (Durability, error) {
 	case known:
 		d.Finding = "no fsync: the server does not sync every write; set sync_interval: always in its jetstream section"
 	case b.durability == DurabilityFsync:
-		d.OK, d.Finding = true, "fsync, as the configuration says: the server cannot be asked; nats.monitor_url would let onhook see it"
+		d.OK, d.Finding = true, "fsync, as the configuration says: the server cannot be asked; "+b.monitorHint()
 	default:
 		d.Finding = "not known to be durable: of replicas " + strings.Join(few, ", ") + ", and whether the server syncs every write cannot be seen; " +
-			"use three replicas, or give nats.monitor_url, or say nats.durability: fsync (sync_interval: always is set) or relaxed"
+			b.monitorHint() + "; or use three replicas, or say nats.durability: fsync (sync_interval: always is set) or relaxed"
 	}
 	return d, nil
+}
+
+// monitorHint says how the server could be asked.
+func (b *Bus) monitorHint() string {
+	if b.monitorURL == "" {
+		return "nats.monitor_url would let onhook see it"
+	}
+	return "nats.monitor_url does not answer as the monitoring port of a NATS server does"
 }
 
 // syncsAlways reports whether the server syncs every write, if that can be known: of an embedded server, or by the

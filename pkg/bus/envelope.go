@@ -65,74 +65,96 @@ var errDamaged = errors.New("the record is damaged")
 
 // ReadRecord reads the record that begins at b, and says how long it is in bytes.
 func ReadRecord(b []byte) (d *Delivery, length int, err error) {
+	d, packed, length, err := readPacked(b)
+	if err == nil && packed {
+		if d.Body, err = s2.Decode(nil, d.Body); err != nil {
+			err = fmt.Errorf("%w: %w", errDamaged, err)
+		}
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return d, length, nil
+}
+
+// readPacked is ReadRecord, but leaves the body packed where it is: an S2 block of a body that is no larger than MaxBody.
+func readPacked(b []byte) (d *Delivery, packed bool, length int, err error) {
 	if len(b) < recordHead || [4]byte(b) != marker {
-		return nil, 0, errDamaged
+		return nil, false, 0, errDamaged
 	}
 	n := int(binary.LittleEndian.Uint32(b[4:]))
 	if n < 1 || n > len(b)-recordHead {
-		return nil, 0, errDamaged
+		return nil, false, 0, errDamaged
 	}
 	content := b[recordHead : recordHead+n]
 	if crc32.Checksum(content, castagnoli) != binary.LittleEndian.Uint32(b[8:]) {
-		return nil, 0, errDamaged
+		return nil, false, 0, errDamaged
 	}
 	flags, rest := content[0], content[1:]
 	var fields [7]string
 	for i := range fields {
 		size, w := binary.Uvarint(rest)
 		if w <= 0 || size > uint64(len(rest)-w) {
-			return nil, 0, errDamaged
+			return nil, false, 0, errDamaged
 		}
 		fields[i], rest = string(rest[w:w+int(size)]), rest[w+int(size):]
 	}
 	at, err := time.Parse(time.RFC3339, fields[3])
 	if err != nil {
-		return nil, 0, errDamaged
+		return nil, false, 0, errDamaged
 	}
-	if flags&flagS2 != 0 {
-		if n, err := s2.DecodedLen(rest); err != nil || n > MaxBody {
-			return nil, 0, errDamaged
-		}
-		if rest, err = s2.Decode(nil, rest); err != nil {
-			return nil, 0, fmt.Errorf("%w: %w", errDamaged, err)
-		}
+	packed = flags&flagS2 != 0
+	if n, err := s2.DecodedLen(rest); packed && (err != nil || n > MaxBody) {
+		return nil, false, 0, errDamaged
 	}
 	return &Delivery{
 		ID: fields[0], Provider: fields[1], Source: fields[2], ReceivedAt: at, Auth: call.Auth(fields[4]),
 		ContentType: fields[5], UserAgent: fields[6], Body: rest,
-	}, recordHead + n, nil
+	}, packed, recordHead + n, nil
 }
 
-// readEnvelope reads every delivery that can be read, in order.
-func readEnvelope(b []byte) []*Delivery {
-	var all []*Delivery
+// records walks over every record that can be read, in order, and reports whether there is damage besides. What looks like
+// a record within a damaged one is somebody's body: where the damaged one's length still leads to the next, it is passed over.
+func records(b []byte, yield func(d *Delivery, packed bool)) (damaged bool) {
 	for len(b) > 0 {
-		d, n, err := ReadRecord(b)
+		d, packed, n, err := readPacked(b)
 		if err != nil {
-			b = b[1:] // look for the next record
+			damaged = true
+			b = b[skip(b):]
 			continue
 		}
-		all = append(all, d)
+		yield(d, packed)
 		b = b[n:]
 	}
-	return all
+	return damaged
 }
 
-// open makes a message of each delivery of the envelope m. When some cannot be read, the envelope itself comes last, as
-// a message that is no delivery: its worker buries it, and what is left of them is kept.
-func (m Message) open(raw holder) []*Message {
-	deliveries := readEnvelope(m.data)
-	want, _ := strconv.Atoi(m.header.Get(headerDeliveries)) // unreadable: nothing to compare with
-	msgs := make([]*Message, 0, len(deliveries)+1)
-	for i, d := range deliveries {
-		one := m
-		one.Origin.Index = i + 1
-		one.header = d.header()
-		one.data = d.Body
-		one.id += "-" + strconv.Itoa(i+1)
-		msgs = append(msgs, &one)
+// skip is how far to go from a place where no record can be read.
+func skip(b []byte) int {
+	if len(b) < recordHead || [4]byte(b) != marker {
+		return 1
 	}
-	if len(deliveries) < want || len(deliveries) == 0 {
+	n := recordHead + int(binary.LittleEndian.Uint32(b[4:]))
+	if n == len(b) || n <= len(b)-recordHead && [4]byte(b[n:]) == marker {
+		return n
+	}
+	return 1
+}
+
+// open makes a message of each delivery of the envelope m. When some of it cannot be read, the envelope itself comes
+// last, as a message that is no delivery: its worker buries it, and what is left of them is kept.
+func (m Message) open(raw holder) []*Message {
+	want, _ := strconv.Atoi(m.header.Get(headerDeliveries)) // unreadable: nothing to compare with
+	var msgs []*Message
+	damaged := records(m.data, func(d *Delivery, packed bool) {
+		one := m
+		one.Origin.Index = len(msgs) + 1
+		one.header = d.header()
+		one.data, one.packed = d.Body, packed
+		one.id += "-" + strconv.Itoa(one.Origin.Index)
+		msgs = append(msgs, &one)
+	})
+	if damaged || len(msgs) < want || len(msgs) == 0 {
 		msgs = append(msgs, &m)
 	}
 	e := &envelope{raw: raw, left: len(msgs)}

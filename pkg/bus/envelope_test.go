@@ -12,6 +12,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/s2"
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/schemas"
@@ -22,6 +23,18 @@ func record(i int, body string) *Delivery {
 		ID: fmt.Sprintf("id-%d", i), Provider: "altur", Source: "s", ReceivedAt: time.UnixMilli(1_700_000_000_000).UTC(),
 		Auth: call.AuthVerifiedBody, ContentType: "application/json", UserAgent: "altur/1.0", Body: []byte(body),
 	}
+}
+
+// readEnvelope reads every delivery that can be read, in order.
+func readEnvelope(b []byte) []*Delivery {
+	var all []*Delivery
+	records(b, func(d *Delivery, packed bool) {
+		if packed {
+			d.Body, _ = s2.Decode(nil, d.Body)
+		}
+		all = append(all, d)
+	})
+	return all
 }
 
 func envelopeOf(ds ...*Delivery) []byte {
@@ -137,5 +150,50 @@ func TestAGroupThatIsTriedAgainInOtherCompanyHasAnotherID(t *testing.T) {
 	_, other := c.message(group(1, 4, 5))
 	if first != again || first == other {
 		t.Errorf("%s, again %s, with others %s", first, again, other)
+	}
+}
+
+// noHolder is what settles messages that came from nowhere.
+type noHolder struct{}
+
+func (noHolder) Ack() error        { return nil }
+func (noHolder) Nak() error        { return nil }
+func (noHolder) InProgress() error { return nil }
+
+// A sender's body can hold what looks like a record, of another source and with a better proof. While the record around it
+// is damaged, it came out in that one's place, and the count was right: nothing was buried.
+func TestARecordWithinADamagedRecordIsNoDelivery(t *testing.T) {
+	t.Parallel()
+	forged := record(9, "forged")
+	forged.Source = "victim"
+	b := envelopeOf(record(1, "a"), record(2, string(AppendRecord(nil, forged))), record(3, "c"))
+	at := len(envelopeOf(record(1, "a"))) + recordHead + 3 // in the second's id
+	b[at] ^= 1
+	m := Message{data: b, header: map[string][]string{headerEnvelope: {envelopeVersion}}} // the header that counts them is lost
+	msgs := m.open(noHolder{})
+	if len(msgs) != 3 {
+		t.Fatalf("%d messages", len(msgs))
+	}
+	for i, id := range []string{"id-1", "id-3"} {
+		if d, err := msgs[i].Delivery(t.Context()); err != nil || d.ID != id {
+			t.Errorf("%v %+v", err, d)
+		}
+	}
+	if _, err := msgs[2].Delivery(t.Context()); err == nil {
+		t.Error("what is damaged is not kept")
+	}
+}
+
+// What many small records unpack to must not be in memory before it is asked for.
+func TestRecordsAreUnpackedWhenTheyAreRead(t *testing.T) {
+	t.Parallel()
+	d := record(1, strings.Repeat(" ", 16<<20))
+	m := Message{data: envelopeOf(d, d, d), header: map[string][]string{headerEnvelope: {envelopeVersion}, headerDeliveries: {"3"}}}
+	msgs := m.open(noHolder{})
+	if len(msgs) != 3 || len(msgs[0].data) > 4<<20 || msgs[0].Size() != 16<<20 {
+		t.Fatalf("%d messages, of %d bytes that are %d", len(msgs), len(msgs[0].data), msgs[0].Size())
+	}
+	if got, err := msgs[2].Delivery(t.Context()); err != nil || len(got.Body) != 16<<20 {
+		t.Errorf("%v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -51,7 +52,8 @@ type Message struct {
 	header   nats.Header
 	data     []byte
 	holder   holder
-	id       string // stream-sequence of this copy of the message
+	id       string // stream-sequence-nanoseconds of this copy of the message: a stream that was deleted counts anew
+	packed   bool   // data is an S2 block
 
 	pending int // messages that waited behind this one when it was delivered; -1 when that is not known
 }
@@ -76,7 +78,7 @@ func (b *Bus) newMessages(consumer string, raw jetstream.Msg) ([]*Message, error
 		header:   raw.Headers(),
 		data:     raw.Data(),
 		holder:   raw,
-		id:       fmt.Sprintf("%s-%d", meta.Stream, meta.Sequence.Stream),
+		id:       fmt.Sprintf("%s-%d-%d", meta.Stream, meta.Sequence.Stream, meta.Timestamp.UnixNano()),
 		pending:  -1,
 	}
 	if meta.NumDelivered == 1 { // what is delivered again is not among the pending
@@ -109,7 +111,22 @@ func (m *Message) Size() int64 {
 	if ref, ok := bodyRefFrom(m.header); ok {
 		return ref.size
 	}
+	if n, err := s2.DecodedLen(m.data); m.packed && err == nil {
+		return int64(n)
+	}
 	return int64(len(m.data))
+}
+
+// body is the message's data as it was sent. What came in an envelope is unpacked only here: a small block can hold a
+// large body, and many of them are fetched at once.
+func (m *Message) body() []byte {
+	if !m.packed {
+		return m.data
+	}
+	if body, err := s2.Decode(nil, m.data); err == nil {
+		return body
+	}
+	return m.data // whose checksum was right: it was packed wrongly, and is kept as it is
 }
 
 // Delivery reads the message as a delivery. Its error says what to do with the message (package retry): what is no
@@ -118,7 +135,7 @@ func (m *Message) Delivery(ctx context.Context) (*Delivery, error) {
 	if v := m.header.Get(headerEnvelope); v != "" {
 		return nil, retry.Never(fmt.Errorf("an envelope of version %q with %s deliveries, of which some or all cannot be read", v, m.header.Get(headerDeliveries)))
 	}
-	d, err := deliveryFrom(m.header, m.data)
+	d, err := deliveryFrom(m.header, m.body())
 	if err != nil {
 		return nil, retry.Never(err)
 	}
@@ -161,7 +178,7 @@ func InProgress(msgs []*Message) {
 func (m *Message) Schedule(ctx context.Context, at time.Time, failed int) error {
 	target := m.bus.prefix + redriveSubject(m.consumer)
 	out := nats.NewMsg(m.bus.prefix + scheduleSubject(m.consumer, m.id))
-	out.Data = m.data
+	out.Data = m.body()
 	out.Header = m.keep(failed)
 	out.Header["Nats-Schedule"] = []string{"@at " + at.UTC().Format(time.RFC3339Nano)}
 	out.Header["Nats-Schedule-Target"] = []string{target}
@@ -175,7 +192,7 @@ func (m *Message) Schedule(ctx context.Context, at time.Time, failed int) error 
 // It returns nil only once that is stored.
 func (m *Message) Bury(ctx context.Context, reason string, cause error, failed int) error {
 	out := nats.NewMsg(m.bus.prefix + deadSubject(m.consumer))
-	out.Data = m.data
+	out.Data = m.body()
 	out.Header = m.keep(failed)
 	out.Header[headerReason] = []string{headerText(reason)}
 	out.Header[headerError] = []string{headerText(cause.Error())}

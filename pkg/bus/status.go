@@ -24,7 +24,7 @@ type ConsumerStatus struct {
 	Name          string  `json:"name"`
 	Stream        string  `json:"stream"`
 	Pending       uint64  `json:"pending"`        // all that is not settled: waiting, in hand, and scheduled for later
-	InHand        uint64  `json:"in_hand"`        // messages held by a worker; an envelope is one
+	InHand        uint64  `json:"in_hand"`        // held by a worker
 	Scheduled     uint64  `json:"scheduled"`      // of these, waiting for their time
 	OldestSeconds float64 `json:"oldest_seconds"` // age of the oldest of these; 0 when there is none
 	Dead          uint64  `json:"dead"`
@@ -69,23 +69,24 @@ func (b *Bus) Status(ctx context.Context, c Consumer) (ConsumerStatus, error) {
 	if err != nil {
 		return s, fmt.Errorf("stream %s: %w", b.prefix+c.stream, err)
 	}
-	floor, err := b.addPending(ctx, &s, own, c)
+	floor, delivered, err := b.addPending(ctx, &s, own, c)
 	if err != nil {
 		return s, err
 	}
 	if c.stream == webhooks && s.Pending > 0 {
-		more, err := moreInEnvelopes(ctx, own, b.prefix+envelopeSubjects, floor)
+		inHand, waiting, err := moreOfEnvelopes(ctx, own, b.prefix+envelopeSubjects, floor, delivered, s.InHand)
 		if err != nil {
 			return s, err
 		}
-		s.Pending += more
+		s.InHand += inHand
+		s.Pending += inHand + waiting
 	}
 	again, err := b.js.Stream(ctx, b.prefix+redrive)
 	if err != nil {
 		return s, fmt.Errorf("stream %s: %w", b.prefix+redrive, err)
 	}
 	var redriven ConsumerStatus // its pending stands in the work queue's subjects too
-	if _, err := b.addPending(ctx, &redriven, again, Consumer{Name: c.Name}); err != nil {
+	if _, _, err := b.addPending(ctx, &redriven, again, Consumer{Name: c.Name}); err != nil {
 		return s, err
 	}
 	s.InHand += redriven.InHand
@@ -120,26 +121,28 @@ func (b *Bus) Status(ctx context.Context, c Consumer) (ConsumerStatus, error) {
 	return s, err
 }
 
-// addPending adds what the durable consumer c of st has before it, and returns the sequence up to which all is settled.
-func (b *Bus) addPending(ctx context.Context, s *ConsumerStatus, st jetstream.Stream, c Consumer) (uint64, error) {
+// addPending adds what the durable consumer c of st has before it, and returns the sequences up to which all is settled, and
+// up to which all was delivered.
+func (b *Bus) addPending(ctx context.Context, s *ConsumerStatus, st jetstream.Stream, c Consumer) (floor, delivered uint64, err error) {
 	con, err := st.Consumer(ctx, c.Name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		if c.start.new {
-			return st.CachedInfo().State.LastSeq, nil
+			last := st.CachedInfo().State.LastSeq
+			return last, last, nil
 		}
 		s.Pending += st.CachedInfo().State.Msgs
-		return 0, nil
+		return 0, 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("consumer %s: %w", c.Name, err)
+		return 0, 0, fmt.Errorf("consumer %s: %w", c.Name, err)
 	}
 	i := con.CachedInfo()
 	s.InHand += uint64(i.NumAckPending)
 	s.Pending += i.NumPending + uint64(i.NumAckPending)
 	if i.NumPending == 0 && i.NumAckPending == 0 {
-		return i.Delivered.Stream, nil
+		return i.Delivered.Stream, i.Delivered.Stream, nil
 	}
-	return i.AckFloor.Stream, nil
+	return i.AckFloor.Stream, i.Delivered.Stream, nil
 }
 
 // place is where messages wait: those of a stream's subject after a sequence.

@@ -14,6 +14,16 @@ import (
 // countedEnvelopes is how many pending envelopes are counted one by one. Of more, the rest is taken to be like these.
 const countedEnvelopes = 2000
 
+// moreOfEnvelopes is by how much deliveries outnumber messages: of those in hand, and of those that wait. Which of what lies
+// between floor and delivered is in hand, and which is settled, the server does not tell: it is taken to be alike.
+func moreOfEnvelopes(ctx context.Context, st jetstream.Stream, subjects string, floor, delivered, inHand uint64) (more, waiting uint64, err error) {
+	if waiting, err = moreInEnvelopes(ctx, st, subjects, delivered); err != nil || delivered <= floor || inHand == 0 {
+		return 0, waiting, err
+	}
+	all, err := moreInEnvelopes(ctx, st, subjects, floor)
+	return (all - min(waiting, all)) * min(inHand, delivered-floor) / (delivered - floor), waiting, err
+}
+
 // moreInEnvelopes is by how much the deliveries after a sequence outnumber their messages.
 func moreInEnvelopes(ctx context.Context, st jetstream.Stream, subjects string, after uint64) (uint64, error) {
 	if _, err := st.GetMsg(ctx, after+1, jetstream.WithGetMsgSubject(subjects)); errors.Is(err, jetstream.ErrMsgNotFound) {
