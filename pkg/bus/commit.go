@@ -31,7 +31,8 @@ type committer struct {
 	mu      sync.Mutex
 	waiting []*waiting
 	bytes   int           // of all that wait
-	usual   time.Duration // that a publish takes of late, of those that succeed: an election says nothing of the time after it
+	usual   time.Duration // from one message to the next of late, of those that succeed: an election says nothing of the time after it
+	failing bool          // the last publish failed: what waits then waits for the broker to be back
 	busy    bool          // a publish is in flight
 	wake    chan struct{} // holds a token while waiting is not empty and run sleeps
 }
@@ -43,13 +44,14 @@ var ErrOverload = errors.New("more deliveries arrive than the broker can store i
 type waiting struct {
 	ctx    context.Context
 	d      *Delivery
+	since  time.Time
 	record []byte     // d in an envelope's form; nil where it may go out alone
 	done   chan error // with room for the answer: its reader may have left
 }
 
 // commit hands d to the next group and returns when that is stored, or ctx ends.
 func (c *committer) commit(ctx context.Context, d *Delivery) error {
-	w := &waiting{ctx: ctx, d: d, done: make(chan error, 1)}
+	w := &waiting{ctx: ctx, d: d, since: time.Now(), done: make(chan error, 1)}
 	c.mu.Lock()
 	busy, wait := c.busy, c.wait()
 	c.mu.Unlock()
@@ -83,13 +85,13 @@ func (c *committer) run(ctx context.Context) {
 			return
 		case <-c.wake:
 		}
+		began := time.Now()
 		for group := c.next(); len(group) > 0; group = c.next() {
 			m, id := c.message(group)
-			began := time.Now()
 			err := c.publish(ctx, m, id)
-			if err == nil {
-				c.learn(time.Since(began))
-			}
+			now := time.Now()
+			c.learn(now.Sub(began), err)
+			began = now
 			for _, w := range group {
 				w.done <- err
 			}
@@ -97,21 +99,28 @@ func (c *committer) run(ctx context.Context) {
 	}
 }
 
-// wait is about how long a delivery that came now would take to be stored, and 0 for one that is alone: something must be
-// tried, or it would never be seen that the broker is fast again. The caller holds mu.
+// wait is about how long a delivery that came now would take to be stored, and not less than the oldest has waited. It is 0
+// for one that is alone: something must be tried, or it would never be seen that the broker is fast again. The caller
+// holds mu.
 func (c *committer) wait() time.Duration {
 	if !c.busy && len(c.waiting) == 0 {
 		return 0
 	}
 	groups := 2 + max(len(c.waiting)/maxDeliveries, c.bytes/maxEnvelope) // the one in flight, and its own
-	return time.Duration(groups) * c.usual
+	wait := time.Duration(groups) * c.usual
+	if len(c.waiting) > 0 && !c.failing {
+		wait = max(wait, time.Since(c.waiting[0].since))
+	}
+	return wait
 }
 
-// learn takes over how long a publish took.
-func (c *committer) learn(took time.Duration) {
+// learn takes over what became of a publish, and how long it took since the one before.
+func (c *committer) learn(took time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.usual += (took - c.usual) / 4
+	if c.failing = err != nil; !c.failing {
+		c.usual += (took - c.usual) / 4
+	}
 }
 
 // left is how long the publisher still waits.
