@@ -20,7 +20,21 @@ func Take(dir string) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lockFile(f); err != nil {
+	return lock(f, true)
+}
+
+// Look keeps those who Take dir out of it for as long, and changes nothing in it: its disk may be read-only. A folder that
+// nobody ever took is an error of the file system.
+func Look(dir string) (release func(), err error) {
+	f, err := os.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	return lock(f, false)
+}
+
+func lock(f *os.File, alone bool) (release func(), err error) {
+	if err := lockFile(f, alone); err != nil {
 		return nil, errors.Join(ErrHeld, f.Close())
 	}
 	return func() { _ = f.Close() }, nil

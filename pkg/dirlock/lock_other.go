@@ -5,4 +5,4 @@ package dirlock
 import "os"
 
 // lockFile does nothing where there is no such lock.
-func lockFile(*os.File) error { return nil }
+func lockFile(*os.File, bool) error { return nil }

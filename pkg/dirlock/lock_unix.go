@@ -7,5 +7,11 @@ import (
 	"syscall"
 )
 
-// lockFile takes the lock that goes with the process, however it ends.
-func lockFile(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
+// lockFile takes the lock that goes with the process, however it ends: alone, or with others who do not want it alone.
+func lockFile(f *os.File, alone bool) error {
+	how := syscall.LOCK_SH
+	if alone {
+		how = syscall.LOCK_EX
+	}
+	return syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+}

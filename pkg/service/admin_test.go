@@ -81,10 +81,10 @@ func TestReadiness(t *testing.T) {
 		body   string
 	}{
 		"no checks":           {nil, false, 200, `{"ready":true,"checks":[]}`},
-		"all well, sorted":    {[]service.Check{{"store", ok}, {"broker", ok}}, false, 200, `{"ready":true,"checks":[{"name":"broker","ok":true},{"name":"store","ok":true}]}`},
-		"one fails":           {[]service.Check{{"store", ok}, {"broker", func(context.Context) error { return errBroker }}}, false, 503, `{"ready":false,"checks":[{"name":"broker","ok":false,"reason":"broker is gone"},{"name":"store","ok":true}]}`},
-		"one panics":          {[]service.Check{{"broker", func(context.Context) error { panic("no cheese") }}}, false, 503, `{"ready":false,"checks":[{"name":"broker","ok":false,"reason":"panic: no cheese"}]}`},
-		"stopping, not asked": {[]service.Check{{"store", ok}}, true, 503, `{"ready":false,"checks":[{"name":"process","ok":false,"reason":"stopping"}]}`},
+		"all well, sorted":    {[]service.Check{{Name: "store", Probe: ok}, {Name: "broker", Probe: ok}}, false, 200, `{"ready":true,"checks":[{"name":"broker","ok":true},{"name":"store","ok":true}]}`},
+		"one fails":           {[]service.Check{{Name: "store", Probe: ok}, {Name: "broker", Probe: func(context.Context) error { return errBroker }}}, false, 503, `{"ready":false,"checks":[{"name":"broker","ok":false,"reason":"broker is gone"},{"name":"store","ok":true}]}`},
+		"one panics":          {[]service.Check{{Name: "broker", Probe: func(context.Context) error { panic("no cheese") }}}, false, 503, `{"ready":false,"checks":[{"name":"broker","ok":false,"reason":"panic: no cheese"}]}`},
+		"stopping, not asked": {[]service.Check{{Name: "store", Probe: ok}}, true, 503, `{"ready":false,"checks":[{"name":"process","ok":false,"reason":"stopping"}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -19,6 +19,7 @@ const probeBudget = 2 * time.Second
 type Check struct {
 	Name  string
 	Probe func(ctx context.Context) error
+	Note  func(ctx context.Context) string // what operators should know although Probe found nothing wrong; may be nil
 }
 
 // checks are those of one process.
@@ -42,6 +43,7 @@ type checkResult struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Reason string `json:"reason,omitempty"`
+	Note   string `json:"note,omitempty"`
 }
 
 func (c *checks) add(check Check) {
@@ -63,8 +65,9 @@ func (c *checks) run(ctx context.Context) readiness {
 	var wg sync.WaitGroup
 	for i, g := range all {
 		wg.Go(func() {
-			out.Checks[i] = checkResult{Name: g.Name, OK: true}
-			if err := g.probe(ctx); err != nil {
+			note, err := g.probe(ctx)
+			out.Checks[i] = checkResult{Name: g.Name, OK: true, Note: note}
+			if err != nil {
 				out.Checks[i] = checkResult{Name: g.Name, Reason: err.Error()}
 			}
 		})
@@ -77,29 +80,37 @@ func (c *checks) run(ctx context.Context) readiness {
 }
 
 // probe returns within the budget, even if the check does not heed its context.
-func (g *guarded) probe(ctx context.Context) error {
+func (g *guarded) probe(ctx context.Context) (note string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, probeBudget, fmt.Errorf("no answer within %s", probeBudget))
 	defer cancel()
 	select {
 	case <-g.free:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return "", context.Cause(ctx)
 	}
-	result := make(chan error, 1)
+	type result struct {
+		note string
+		err  error
+	}
+	done := make(chan result, 1)
 	go func() {
 		defer func() {
 			if v := recover(); v != nil {
-				result <- fmt.Errorf("panic: %v", v)
+				done <- result{err: fmt.Errorf("panic: %v", v)}
 			}
 			g.free <- struct{}{}
 		}()
-		result <- g.Probe(ctx)
+		var r result
+		if r.err = g.Probe(ctx); r.err == nil && g.Note != nil {
+			r.note = g.Note(ctx)
+		}
+		done <- r
 	}()
 	select {
-	case err := <-result:
-		return err
+	case r := <-done:
+		return r.note, r.err
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return "", context.Cause(ctx)
 	}
 }
 

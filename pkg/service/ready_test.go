@@ -68,3 +68,16 @@ func TestChecksRunInParallel(t *testing.T) {
 		}
 	})
 }
+
+// A process that is ready only because it has a way around an outage said nothing of the outage.
+func TestANoteIsShownOfACheckThatPassed(t *testing.T) {
+	t.Parallel()
+	note := func(context.Context) string { return "the broker is away" }
+	var c checks
+	c.add(Check{Name: "bad", Probe: func(context.Context) error { return errors.New("no disk") }, Note: note})
+	c.add(Check{Name: "good", Probe: func(context.Context) error { return nil }, Note: note})
+	want := readiness{Checks: []checkResult{{Name: "bad", Reason: "no disk"}, {Name: "good", OK: true, Note: "the broker is away"}}}
+	if diff := cmp.Diff(want, c.run(t.Context())); diff != "" {
+		t.Error(diff)
+	}
+}

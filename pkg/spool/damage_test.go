@@ -2,6 +2,8 @@ package spool
 
 import (
 	"bytes"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	bolt "go.etcd.io/bbolt"
 	"go.uber.org/zap"
 
 	"github.com/onhook/onhook/pkg/bus"
@@ -183,5 +186,44 @@ func TestListOfADamagedSpoolChangesNothing(t *testing.T) {
 	entries, derr := os.ReadDir(dir)
 	if err != nil || derr != nil || !bytes.Equal(after, damaged) || len(entries) != 1 {
 		t.Errorf("%v %v %v", err, derr, entries)
+	}
+}
+
+// An older version kept apart what the broker would not take.
+func TestWhatAnOlderVersionKeptApartIsForwarded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, filePrefix+newNumber()+fileSuffix)
+	if err := createFile(path); err != nil {
+		t.Fatal(err)
+	}
+	file, err := openFile(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{}
+	err = file.db.Update(func(tx *bolt.Tx) error {
+		var errs []error
+		for i := range 8 { // more than one transaction takes back
+			random := make([]byte, batchBytes/3)
+			_, _ = rand.Read(random)
+			d := delivery(string(random))
+			want = append(want, d.ID)
+			errs = append(errs, tx.Bucket(refusedBucket).Put(key(uint64(i+1)), file.value(d)))
+		}
+		return errors.Join(errs...)
+	})
+	if err := errors.Join(err, file.close()); err != nil {
+		t.Fatal(err)
+	}
+	held, err := List(dir)
+	if err != nil || len(held) != len(want) {
+		t.Errorf("%v, %d held", err, len(held))
+	}
+	b := &fake{}
+	f := setup(t, dir, b, nil)
+	waitFor(t, "all are forwarded", func() bool { return f.metric(t, "onhook_spool_deliveries") == 0 })
+	if d := cmp.Diff(want, b.ids()); d != "" {
+		t.Error(d)
 	}
 }

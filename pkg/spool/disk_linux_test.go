@@ -56,6 +56,9 @@ func TestADiskThatFillsUpLosesNothing(t *testing.T) {
 	if len(acked) < 50 || refused == 0 {
 		t.Fatalf("%d taken, %d refused", len(acked), refused)
 	}
+	if err := f.Ready(b.Ready)(t.Context()); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("ready, though every delivery is refused: %v", err)
+	}
 	b.set(nil)
 	waitFor(t, "the spool is drained", func() bool { return f.metric(t, "onhook_spool_deliveries") == 0 })
 	for _, id := range b.ids() {
@@ -66,5 +69,25 @@ func TestADiskThatFillsUpLosesNothing(t *testing.T) {
 	}
 	if f.spool.taken != 0 {
 		t.Errorf("%d bytes are still taken", f.spool.taken)
+	}
+}
+
+// The disk of a machine that died is mounted read-only to be looked at.
+func TestListOnAReadOnlyDisk(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t, "2m")
+	s, err := Open(dir, 1<<30, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := delivery("{}")
+	if err := errors.Join(s.Append(t.Context(), d), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := List(dir); err != nil || len(held) != 1 || held[0].ID != d.ID {
+		t.Errorf("%v %+v", err, held)
 	}
 }

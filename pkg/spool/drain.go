@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/onhook/onhook/pkg/bus"
 )
@@ -29,79 +30,149 @@ func (p *Publisher) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-p.spool.filled:
-			began := time.Now()
-			if n := p.forwardAll(ctx); n > 0 && ctx.Err() == nil {
-				p.log.Info("the spool is drained", zap.Int("forwarded", n), zap.Duration("took", time.Since(began)))
-			}
+		case <-p.spool.due():
+		}
+		began := time.Now()
+		if n := p.forwardAll(ctx, true); n > 0 && p.spool.holds().deliveries == 0 {
+			p.log.Info("the spool is drained", zap.Int("forwarded", n), zap.Duration("took", time.Since(began)))
 		}
 	}
 }
 
-// Drain forwards what is in the spool and says how many deliveries that was. It ends with an error if some are left.
+// Drain forwards what is in the spool and says how many deliveries that was. It waits for a broker that is away, but not
+// for room in one that is full. It ends with an error if some are left.
 func (p *Publisher) Drain(ctx context.Context) (forwarded int, err error) {
-	forwarded = p.forwardAll(ctx)
+	forwarded = p.forwardAll(ctx, false)
 	left := p.spool.holds()
-	switch {
-	case left.refused > 0:
-		return forwarded, fmt.Errorf("the broker takes no message of the size of %d deliveries; they are still in the spool, with %d others; raise its max_payload", left.refused, left.deliveries-left.refused)
-	case left.deliveries > 0:
-		return forwarded, fmt.Errorf("%d deliveries are still in the spool: %w", left.deliveries, context.Cause(ctx))
+	if left.deliveries == 0 {
+		return forwarded, nil
 	}
-	return forwarded, nil
+	why := p.lastFailure()
+	switch {
+	case errors.Is(why, bus.ErrTooLarge):
+		why = fmt.Errorf("%w; raise its max_payload", why)
+	case errors.Is(why, bus.ErrFull):
+		why = fmt.Errorf("%w; make room there, or raise its limits", why)
+	case why == nil:
+		why = errors.New("the broker was not asked yet")
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		why = fmt.Errorf("%w; before that: %w", cause, why)
+	}
+	return forwarded, fmt.Errorf("%d deliveries are still in the spool: %w", left.deliveries, why)
 }
 
-// forwardAll forwards until nothing waits or ctx ends.
-func (p *Publisher) forwardAll(ctx context.Context) (forwarded int) {
+// forwardAll forwards until nothing is left but what is set back, ctx ends or, if it is not patient, the stream is full.
+func (p *Publisher) forwardAll(ctx context.Context, patient bool) (forwarded int) {
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return 0
+	}
 	for ctx.Err() == nil {
 		entries, err := p.spool.next()
 		if err != nil {
-			p.log.Error("cannot read the spool; started anew, the process sets it aside and forwards what can be read", zap.String("path", p.spool.file.path), zap.Error(err))
+			p.tell(zap.ErrorLevel, "cannot read the spool; started anew, the process sets it aside and forwards what can be read", err, zap.String("path", p.spool.file.path))
 			pause(ctx, pauseBroken)
 			continue
 		}
 		if len(entries) == 0 {
 			return forwarded
 		}
-		forwarded += p.forward(ctx, entries)
+		n, full := p.forward(ctx, entries)
+		forwarded += n
+		if full && !patient {
+			return forwarded
+		}
+		if full {
+			pause(ctx, pauseFull)
+		}
 	}
 	return forwarded
 }
 
-// forward publishes the first of the entries, for as long as it takes, and removes them from the spool.
-func (p *Publisher) forward(ctx context.Context, entries []entry) int {
-	if entries[0].d == nil {
-		p.log.Error("a delivery in the spool cannot be read; started anew, the process sets the file aside and keeps it", zap.String("path", p.spool.file.path))
-		p.change(ctx, &change{refuse: entries[:1]})
-		return 0
+// forward publishes the entries in their order, for as long as it takes or until the stream is full, and removes them
+// from the spool. What the broker does not take for its size is set back and comes after those behind it: held up by
+// it, they might wait for ever.
+func (p *Publisher) forward(ctx context.Context, entries []entry) (forwarded int, full bool) {
+	most := len(entries)
+	for len(entries) > 0 && ctx.Err() == nil {
+		ds := readable(entries[:min(most, len(entries))])
+		if len(ds) == 0 {
+			p.setBack(entries[0], "a delivery in the spool cannot be read; started anew, the process sets the file aside and keeps it", errDamaged, zap.String("path", p.spool.file.path))
+			entries = entries[1:]
+			continue
+		}
+		n, err := p.broker.PublishBacklog(ctx, ds)
+		switch {
+		case err == nil:
+			p.away.Store(false)
+			p.change(ctx, &change{remove: entries[:n]})
+			forwarded, entries = forwarded+n, entries[n:]
+		case ctx.Err() != nil: // err says no more
+		case errors.Is(err, bus.ErrTooLarge) && len(ds) > 1:
+			most = len(ds) / 2
+		case p.concernsOne(ctx, ds[0], err):
+			p.setBack(entries[0], "the broker does not take a delivery; it stays in the spool and is tried again, after those behind it", err,
+				zap.String("delivery_id", ds[0].ID), zap.Int("bytes", len(ds[0].Body)))
+			entries, most = entries[1:], len(entries)
+		case errors.Is(err, bus.ErrFull):
+			p.tell(zap.WarnLevel, "the spool cannot be forwarded; it waits for room", err)
+			return forwarded, true
+		default:
+			p.tell(zap.WarnLevel, "the spool cannot be forwarded yet", err)
+			pause(ctx, pauseAway)
+		}
 	}
-	var ds []*bus.Delivery
+	return forwarded, false
+}
+
+// readable is the deliveries of the entries up to the first that cannot be read.
+func readable(entries []entry) (ds []*bus.Delivery) {
 	for _, e := range entries {
 		if e.d == nil {
 			break
 		}
 		ds = append(ds, e.d)
 	}
-	for ctx.Err() == nil {
-		n, err := p.broker.PublishBacklog(ctx, ds)
-		switch {
-		case err == nil:
-			p.away.Store(false)
-			p.change(ctx, &change{remove: entries[:n]})
-			return n
-		case errors.Is(err, bus.ErrTooLarge) && len(ds) > 1:
-			ds = ds[:len(ds)/2]
-		case errors.Is(err, bus.ErrTooLarge):
-			p.log.Error("the broker takes no message of this size; the delivery stays in the spool and is tried again at the next start",
-				zap.String("delivery_id", ds[0].ID), zap.Int("bytes", len(ds[0].Body)), zap.Error(err))
-			p.change(ctx, &change{refuse: entries[:1]})
-			return 0
-		case errors.Is(err, bus.ErrFull):
-			pause(ctx, pauseFull)
-		default:
-			pause(ctx, pauseAway)
-		}
+	return ds
+}
+
+// concernsOne reports that d, which was tried first or alone, failed with err for its size: others may do better.
+func (p *Publisher) concernsOne(ctx context.Context, d *bus.Delivery, err error) bool {
+	if errors.Is(err, bus.ErrTooLarge) {
+		return true
 	}
-	return 0
+	return p.broker.Large(d) && (errors.Is(err, bus.ErrFull) || p.broker.Ready(ctx) == nil)
+}
+
+// setBack leaves e for later.
+func (p *Publisher) setBack(e entry, line string, err error, fields ...zap.Field) {
+	p.spool.skip(e, time.Now().Add(p.again))
+	p.tell(zap.ErrorLevel, line, err, fields...)
+}
+
+// tell remembers why something is not forwarded, and logs the line at most once a minute.
+func (p *Publisher) tell(level zapcore.Level, line string, err error, fields ...zap.Field) {
+	now := time.Now()
+	p.mu.Lock()
+	p.failure = err
+	silent := now.Sub(p.told[line]) < time.Minute
+	if !silent {
+		p.told[line] = now
+	}
+	p.mu.Unlock()
+	if !silent {
+		t := p.spool.holds()
+		p.log.Log(level, line, append(fields, zap.Int("deliveries", t.deliveries), zap.Int("set_back", t.setBack), zap.Error(err))...)
+	}
+}
+
+func (p *Publisher) lastFailure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failure
 }
 
 // change has the spool make c, for as long as it takes: what was forwarded must not be forwarded for ever.

@@ -40,7 +40,7 @@ type entry struct {
 
 var (
 	waitingBucket = []byte("deliveries")
-	refusedBucket = []byte("refused")
+	refusedBucket = []byte("refused") // where an older version kept what the broker would not take
 )
 
 const (
@@ -48,8 +48,9 @@ const (
 	filePrefix = "spool-"
 	fileSuffix = ".db"
 
-	batch      = 256
-	batchBytes = 512 << 10
+	batch        = 256
+	batchBytes   = 512 << 10 // as they lie in the file
+	batchDecoded = 4 << 20   // of bodies, which may be a thousandth of that in the file; one may be larger
 )
 
 var errDamaged = errors.New("the file is damaged")
@@ -166,13 +167,13 @@ func (f *file) check() error {
 				return fmt.Errorf("%w: bucket %s is missing", errDamaged, name)
 			}
 			err := b.ForEach(func(k, v []byte) error {
-				e := f.entry(k, v)
-				if e.d == nil {
+				h, ok := f.head(v)
+				if !ok {
 					return fmt.Errorf("%w: the record under %x cannot be read", errDamaged, k)
 				}
-				f.holds.deliveries, f.holds.bytes = f.holds.deliveries+1, f.holds.bytes+e.size
+				f.holds.deliveries, f.holds.bytes = f.holds.deliveries+1, f.holds.bytes+int64(len(v))
 				if f.holds.oldest.IsZero() {
-					f.holds.oldest = e.d.ReceivedAt
+					f.holds.oldest = h.ReceivedAt
 				}
 				return nil
 			})
@@ -193,55 +194,75 @@ func (f *file) value(d *bus.Delivery) []byte {
 	return bus.AppendRecord(bytes.Clone(f.number), d)
 }
 
-func (f *file) entry(k, v []byte) entry {
-	e := entry{size: int64(len(v))}
-	if len(k) == 8 {
-		e.seq = binary.BigEndian.Uint64(k)
-	}
+// head is what the value v says of its delivery; not ok if it cannot be read.
+func (f *file) head(v []byte) (h bus.RecordHead, ok bool) {
 	record, ok := bytes.CutPrefix(v, f.number)
 	if !ok {
+		return h, false
+	}
+	h, err := bus.ReadRecordHead(record)
+	return h, err == nil && h.Length == len(record)
+}
+
+// entryOf decodes the value v, whose head is h.
+func entryOf(seq uint64, v []byte, h bus.RecordHead) entry {
+	e := entry{seq: seq, size: int64(len(v))}
+	d, _, err := bus.ReadRecord(v[numberSize:])
+	if err != nil {
 		return e
 	}
-	d, n, err := bus.ReadRecord(record)
-	if err == nil && n == len(record) {
-		d.Body = bytes.Clone(d.Body) // it may lie in the file's pages, which are another's after the transaction
-		e.d = d
+	if !h.Packed {
+		d.Body = bytes.Clone(d.Body) // it lies in the file's pages, which are another's after the transaction
 	}
+	e.d = d
 	return e
 }
 
-// first is the oldest entries that wait, at most a batch of them.
-func (f *file) first() (entries []entry, err error) {
+// first is the oldest entries that wait and are not to be skipped, at most a batch of them, and when the oldest of all
+// was received.
+func (f *file) first(skip map[uint64]time.Time) (entries []entry, oldest time.Time, err error) {
 	err = guard(func() error {
 		return f.db.View(func(tx *bolt.Tx) error {
-			size := 0
+			size, decoded := 0, int64(0)
 			c := tx.Bucket(waitingBucket).Cursor()
-			for k, v := c.First(); k != nil && len(entries) < batch && (size == 0 || size+len(v) <= batchBytes); k, v = c.Next() {
-				entries, size = append(entries, f.entry(k, v)), size+len(v)
+			for k, v := c.First(); k != nil && len(entries) < batch; k, v = c.Next() {
+				seq := sequence(k)
+				_, skipped := skip[seq]
+				if skipped && !oldest.IsZero() {
+					continue
+				}
+				h, ok := f.head(v)
+				if oldest.IsZero() {
+					oldest = h.ReceivedAt
+				}
+				if skipped {
+					continue
+				}
+				size, decoded = size+len(v), decoded+h.BodySize
+				if len(entries) > 0 && (size > batchBytes || decoded > batchDecoded) {
+					return nil
+				}
+				e := entry{seq: seq, size: int64(len(v))}
+				if ok {
+					e = entryOf(seq, v, h)
+				}
+				entries = append(entries, e)
 			}
 			return nil
 		})
 	})
-	return entries, err
+	return entries, oldest, err
 }
 
 // apply makes all changes, or none.
 func (f *file) apply(changes []*change) error {
 	return guard(func() error {
 		return f.db.Update(func(tx *bolt.Tx) error {
-			waiting, refused := tx.Bucket(waitingBucket), tx.Bucket(refusedBucket)
+			waiting := tx.Bucket(waitingBucket)
 			waiting.FillPercent = 1 // sequence numbers only grow
 			for _, c := range changes {
 				if c.put != nil {
 					if err := put(waiting, c.put); err != nil {
-						return err
-					}
-				}
-				for _, e := range c.refuse {
-					if err := put(refused, bytes.Clone(waiting.Get(key(e.seq)))); err != nil {
-						return err
-					}
-					if err := waiting.Delete(key(e.seq)); err != nil {
 						return err
 					}
 				}
@@ -256,24 +277,29 @@ func (f *file) apply(changes []*change) error {
 	})
 }
 
-// takeBack lets what was refused wait again.
+// takeBack lets wait again what an older version kept apart, some at a time: what a transaction changes is in memory.
 func (f *file) takeBack() error {
-	return guard(func() error {
-		return f.db.Update(func(tx *bolt.Tx) error {
-			waiting, refused := tx.Bucket(waitingBucket), tx.Bucket(refusedBucket)
-			if k, _ := refused.Cursor().First(); k == nil {
+	for more := true; more; {
+		err := guard(func() error {
+			return f.db.Update(func(tx *bolt.Tx) error {
+				waiting, refused := tx.Bucket(waitingBucket), tx.Bucket(refusedBucket)
+				size := 0
+				k, v := refused.Cursor().First()
+				for ; k != nil && size <= batchBytes; k, v = refused.Cursor().First() {
+					size += len(v)
+					if err := errors.Join(put(waiting, bytes.Clone(v)), refused.Delete(k)); err != nil {
+						return err
+					}
+				}
+				more = k != nil
 				return nil
-			}
-			if err := refused.ForEach(func(_, v []byte) error { return put(waiting, bytes.Clone(v)) }); err != nil {
-				return err
-			}
-			if err := tx.DeleteBucket(refusedBucket); err != nil {
-				return err
-			}
-			_, err := tx.CreateBucket(refusedBucket)
-			return err
+			})
 		})
-	})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func put(b *bolt.Bucket, value []byte) error {
@@ -286,14 +312,24 @@ func put(b *bolt.Bucket, value []byte) error {
 
 func key(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
-// each calls do for every delivery in order: those that wait, then those that were refused.
-func (f *file) each(do func(d *bus.Delivery, size int64, refused bool) error) error {
+func sequence(key []byte) uint64 {
+	if len(key) != 8 {
+		return 0 // which no delivery has
+	}
+	return binary.BigEndian.Uint64(key)
+}
+
+// each calls do for every delivery in order. The record is valid until do returns.
+func (f *file) each(do func(h bus.RecordHead, record []byte) error) error {
 	return guard(func() error {
 		return f.db.View(func(tx *bolt.Tx) error {
-			for i, name := range [][]byte{waitingBucket, refusedBucket} {
+			for _, name := range [][]byte{waitingBucket, refusedBucket} {
 				err := tx.Bucket(name).ForEach(func(k, v []byte) error {
-					e := f.entry(k, v)
-					return do(e.d, e.size, i == 1)
+					h, ok := f.head(v)
+					if !ok {
+						return fmt.Errorf("%w: the record under %x cannot be read", errDamaged, k)
+					}
+					return do(h, v[numberSize:])
 				})
 				if err != nil {
 					return err

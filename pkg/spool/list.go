@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onhook/onhook/pkg/bus"
+	"github.com/onhook/onhook/pkg/dirlock"
 )
 
 // Held is a delivery that lies in a spool.
@@ -16,8 +17,7 @@ type Held struct {
 	Provider   string    `json:"provider"`
 	Source     string    `json:"source"`
 	ReceivedAt time.Time `json:"received_at"`
-	Bytes      int       `json:"bytes"`             // of its body
-	Refused    bool      `json:"refused,omitempty"` // by the broker; it is tried again at the next start
+	Bytes      int64     `json:"bytes"`             // of its body
 	Damaged    bool      `json:"damaged,omitempty"` // its file is, but it can be read
 }
 
@@ -27,9 +27,12 @@ func List(dir string) ([]Held, error) {
 		return nil, fmt.Errorf("cannot read the spool: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "lock")); err == nil { // none: it was copied without
-		unlock, err := lockDir(dir)
+		unlock, err := dirlock.Look(dir)
+		if errors.Is(err, dirlock.ErrHeld) {
+			return nil, errHeld(dir)
+		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("cannot read the spool: %w", err)
 		}
 		defer unlock()
 	}
@@ -52,22 +55,21 @@ func List(dir string) ([]Held, error) {
 }
 
 func listFile(path string) (all []Held, err error) {
-	add := func(d *bus.Delivery, refused, damaged bool) {
-		all = append(all, Held{ID: d.ID, Provider: d.Provider, Source: d.Source, ReceivedAt: d.ReceivedAt, Bytes: len(d.Body), Refused: refused, Damaged: damaged})
+	add := func(h bus.RecordHead, damaged bool) {
+		all = append(all, Held{ID: h.ID, Provider: h.Provider, Source: h.Source, ReceivedAt: h.ReceivedAt, Bytes: h.BodySize, Damaged: damaged})
 	}
 	f, err := openFile(path, true)
 	if errors.Is(err, errDamaged) {
-		found, err := salvage(path)
-		for _, d := range found {
-			add(d, false, true)
-		}
-		return all, err
+		return all, salvage(path, func(h bus.RecordHead, _ []byte) error {
+			add(h, true)
+			return nil
+		})
 	}
 	if err != nil {
 		return nil, err
 	}
-	err = f.each(func(d *bus.Delivery, _ int64, refused bool) error {
-		add(d, refused, false)
+	err = f.each(func(h bus.RecordHead, _ []byte) error {
+		add(h, false)
 		return nil
 	})
 	return all, errors.Join(err, f.close())

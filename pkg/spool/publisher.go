@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ type broker interface {
 	PublishDelivery(ctx context.Context, d *bus.Delivery) error
 	PublishBacklog(ctx context.Context, ds []*bus.Delivery) (n int, err error)
 	Ready(ctx context.Context) error
+	Large(d *bus.Delivery) bool
 }
 
 // Publisher publishes deliveries, by way of the spool while the broker is away.
@@ -29,12 +31,18 @@ type Publisher struct {
 	spool  *Spool // nil: there is none, and the broker is all
 	after  time.Duration
 	log    *zap.Logger
-	away   atomic.Bool // a delivery was spooled, and none has been forwarded since
+	away   atomic.Bool   // a delivery was spooled, and none has been forwarded since
+	turn   chan struct{} // holds a token while one forwards
+	again  time.Duration // after which one that was set back is tried again
+
+	mu      sync.Mutex
+	failure error                // the last of forwarding
+	told    map[string]time.Time // when which line about it was last logged
 }
 
 // New opens the spool that cfg names. Without a name, deliveries go to the broker alone.
 func New(cfg Config, b broker, log *zap.Logger, reg prometheus.Registerer) (*Publisher, error) {
-	p := &Publisher{broker: b, after: cfg.After, log: log.Named("spool")}
+	p := &Publisher{broker: b, after: cfg.After, log: log.Named("spool"), turn: make(chan struct{}, 1), again: time.Minute, told: map[string]time.Time{}}
 	if cfg.Dir == "" {
 		return p, nil
 	}
@@ -85,7 +93,8 @@ func (p *Publisher) PublishDelivery(ctx context.Context, d *bus.Delivery) error 
 		if err == nil {
 			return nil
 		}
-		if !p.away.Swap(true) { // before the spool has it: Run may forward it before we are back
+		// A body that goes through the object store may fail for its size, which says nothing of others.
+		if !p.broker.Large(d) && !p.away.Swap(true) { // before the spool has it: Run may forward it before we are back
 			p.log.Warn("the broker does not answer; deliveries are spooled until it does", zap.Error(err))
 		}
 	}
@@ -108,20 +117,40 @@ func (p *Publisher) patience(ctx context.Context) time.Duration {
 	return p.after
 }
 
-// Ready is a check of readiness that an outage of the broker does not fail as long as the spool has room.
+// askFor is how long the broker has to answer: readiness has two seconds, and a broker that is silent is asked twice.
+const askFor = 800 * time.Millisecond
+
+// Ready is a check of readiness that an outage of the broker does not fail as long as the spool can be written to.
 func (p *Publisher) Ready(check func(context.Context) error) func(context.Context) error {
 	if p.spool == nil {
 		return check
 	}
 	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, askFor)
+		defer cancel()
 		err := check(ctx)
-		switch {
-		case err == nil || p.broker.Ready(ctx) == nil: // what is wrong is not that the broker is away
+		if err == nil || p.broker.Ready(ctx) == nil { // what is wrong is not that the broker is away
 			return err
-		case p.spool.hasRoom():
-			return nil
-		default:
-			return fmt.Errorf("%w, and the spool is full", err)
 		}
+		if room := p.spool.room(); room != nil {
+			return fmt.Errorf("%w, and %w", err, room)
+		}
+		return nil
 	}
+}
+
+// Note says what an operator should know although the process is ready: that deliveries are spooled, and why; or nothing.
+func (p *Publisher) Note(ctx context.Context) string {
+	if p.spool == nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	if err := p.broker.Ready(ctx); err != nil {
+		return fmt.Sprintf("the broker is away; deliveries are spooled: %v", err)
+	}
+	if n := p.spool.holds().setBack; n > 0 {
+		return fmt.Sprintf("the broker does not take %d of the deliveries in the spool: %v", n, p.lastFailure())
+	}
+	return ""
 }

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -104,25 +103,18 @@ func (s *Spool) merge(path string) error {
 	if err != nil {
 		return err
 	}
-	var all []*bus.Delivery
-	err = f.each(func(d *bus.Delivery, _ int64, _ bool) error {
-		all = append(all, d)
-		return nil
-	})
-	if err := errors.Join(err, f.close(), s.takeOver(all)); err != nil {
+	n, err := s.takeOver(f.each)
+	if err := errors.Join(err, f.close()); err != nil {
 		return err
 	}
-	s.log.Info("another spool file was in the folder, and is taken over", zap.String("path", path), zap.Int("deliveries", len(all)))
+	s.log.Info("another spool file was in the folder, and is taken over", zap.String("path", path), zap.Int("deliveries", n))
 	return errors.Join(os.Remove(path), syncDir(s.dir))
 }
 
 // setAside takes over what can be read of a damaged file and renames it.
 func (s *Spool) setAside(path string, reason error) error {
-	all, err := salvage(path)
+	n, err := s.takeOver(func(do func(bus.RecordHead, []byte) error) error { return salvage(path, do) })
 	if err != nil {
-		return err
-	}
-	if err := s.takeOver(all); err != nil {
 		return err
 	}
 	to, err := asideName(path)
@@ -133,7 +125,7 @@ func (s *Spool) setAside(path string, reason error) error {
 		return err
 	}
 	s.log.Error("a spool file is damaged and was set aside; what of it can be read is forwarded, some of it perhaps for the second time",
-		zap.String("path", to), zap.Int("deliveries", len(all)), zap.Error(reason))
+		zap.String("path", to), zap.Int("deliveries", n), zap.Error(reason))
 	return nil
 }
 
@@ -152,37 +144,77 @@ func asideName(path string) (string, error) {
 	}
 }
 
-// takeOver appends ds, whatever max_size says: they were acknowledged.
-func (s *Spool) takeOver(ds []*bus.Delivery) error {
-	changes := make([]*change, len(ds))
-	for i, d := range ds {
-		changes[i] = &change{put: s.file.value(d), at: d.ReceivedAt}
+// takeOver appends every record that each comes by, whatever max_size says: they were acknowledged. It writes some at a
+// time, as they may be more than fits into memory. What is here already stays one: the last start may have ended between two
+// of these writes. n is how many came.
+func (s *Spool) takeOver(each func(func(bus.RecordHead, []byte) error) error) (n int, err error) {
+	here := map[string]bool{}
+	err = s.file.each(func(h bus.RecordHead, _ []byte) error {
+		here[h.ID] = true
+		return nil
+	})
+	if err != nil {
+		return 0, err
 	}
-	if len(changes) == 0 {
+	var changes []*change
+	size := 0
+	write := func() error {
+		if len(changes) == 0 {
+			return nil
+		}
+		if err := s.file.apply(changes); err != nil {
+			return err
+		}
+		s.count(changes, nil)
+		changes, size = nil, 0
 		return nil
 	}
-	if err := s.file.apply(changes); err != nil {
-		return err
+	err = each(func(h bus.RecordHead, record []byte) error {
+		n++
+		if here[h.ID] {
+			return nil
+		}
+		here[h.ID] = true
+		changes, size = append(changes, &change{put: slices.Concat(s.file.number, record), at: h.ReceivedAt}), size+len(record)
+		if len(changes) < batch && size < batchDecoded {
+			return nil
+		}
+		return write()
+	})
+	if err == nil {
+		err = write()
 	}
-	s.count(changes, nil)
-	return nil
+	return n, err
 }
 
 const window = 1 << 20 // bytes of a damaged file that are looked through at once
 
-// salvage finds every delivery whose record is whole, wherever in the file it lies, in the order in which they were
-// received. Some may have been forwarded before: their pages were free, but not overwritten yet.
-func salvage(path string) ([]*bus.Delivery, error) {
+// salvage calls do for every delivery whose record is whole, wherever in the file it lies, in the order in which they
+// were received. Some may have been forwarded before: their pages were free, but not overwritten yet.
+func salvage(path string, do func(bus.RecordHead, []byte) error) error {
 	number, ok := fileNumber(path)
 	if !ok {
-		return nil, nil // not ours: it is set aside as it is
+		return nil // not ours: it is set aside as it is
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = f.Close() }()
-	found := map[string]*bus.Delivery{}
+	places := find(f, number)
+	for _, id := range slices.Sorted(maps.Keys(places)) { // a delivery id grows with time
+		if h, record := recordAt(f, places[id]); record != nil {
+			if err := do(h, record); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// find is where in f the record of each delivery begins, by its id.
+func find(f *os.File, number []byte) map[string]int64 {
+	places := map[string]int64{}
 	buf := make([]byte, window)
 	for at := int64(0); ; {
 		n, err := f.ReadAt(buf, at)
@@ -191,53 +223,43 @@ func salvage(path string) ([]*bus.Delivery, error) {
 		case i >= 0:
 			at += int64(i)
 			length := int64(1)
-			if d, size := recordAt(f, at+numberSize); d != nil {
-				found[d.ID] = d
-				length = numberSize + size
+			if h, record := recordAt(f, at+numberSize); record != nil {
+				places[h.ID] = at + numberSize
+				length = numberSize + int64(len(record))
 			}
 			at += length
 		case err != nil && !errors.Is(err, io.EOF):
 			at += window // a part of the disk that cannot be read
 			if end, serr := f.Seek(0, io.SeekEnd); serr != nil || at >= end {
-				return inOrder(found), nil
+				return places
 			}
 		case n < numberSize || errors.Is(err, io.EOF):
-			return inOrder(found), nil
+			return places
 		default:
 			at += int64(n - numberSize + 1)
 		}
 	}
 }
 
-// recordAt reads the record at a place of a file, and says how long it is.
-func recordAt(f io.ReaderAt, at int64) (*bus.Delivery, int64) {
+// recordAt reads the record at a place of a file; nil if none is there.
+func recordAt(f io.ReaderAt, at int64) (h bus.RecordHead, record []byte) {
 	head := make([]byte, 12)
 	if _, err := f.ReadAt(head, at); err != nil {
-		return nil, 0
+		return h, nil
 	}
 	size := int64(len(head)) + int64(binary.LittleEndian.Uint32(head[4:]))
 	if size > maxRecord {
-		return nil, 0
+		return h, nil
 	}
 	b := make([]byte, size)
 	if _, err := f.ReadAt(b, at); err != nil && !errors.Is(err, io.EOF) {
-		return nil, 0
+		return h, nil
 	}
-	d, n, err := bus.ReadRecord(b)
+	h, err := bus.ReadRecordHead(b)
 	if err != nil {
-		return nil, 0
+		return h, nil
 	}
-	return d, int64(n)
+	return h, b[:h.Length]
 }
 
 const maxRecord = 80 << 20 // bytes; a body of the largest message that there is, and what is around it
-
-// inOrder sorts by delivery id, which grows with time.
-func inOrder(found map[string]*bus.Delivery) []*bus.Delivery {
-	all := make([]*bus.Delivery, 0, len(found))
-	for _, d := range found {
-		all = append(all, d)
-	}
-	slices.SortFunc(all, func(a, b *bus.Delivery) int { return cmp.Compare(a.ID, b.ID) })
-	return all
-}

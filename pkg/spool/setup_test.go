@@ -75,6 +75,10 @@ type fake struct {
 	err  error // of every publish
 	took []*bus.Delivery
 	room int // in bytes of one message; 0: any
+
+	large  int   // a body of more bytes goes through the object store; 0: none does
+	bodies error // of the object store
+	most   int   // bytes of bodies that it was given at once, without those that came alone
 }
 
 func (f *fake) set(err error) {
@@ -98,6 +102,12 @@ func (f *fake) PublishBacklog(_ context.Context, ds []*bus.Delivery) (int, error
 	for _, d := range ds {
 		size += len(d.Body)
 	}
+	if len(ds) > 1 {
+		f.most = max(f.most, size)
+	}
+	if f.bodies != nil && f.large > 0 && len(ds[0].Body) > f.large {
+		return 0, f.bodies
+	}
 	if f.room > 0 && size > f.room {
 		return 0, bus.ErrTooLarge
 	}
@@ -109,6 +119,12 @@ func (f *fake) Ready(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
+}
+
+func (f *fake) Large(d *bus.Delivery) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.large > 0 && len(d.Body) > f.large
 }
 
 func (f *fake) ids() []string {
@@ -149,6 +165,7 @@ func setup(t testing.TB, dir string, b broker, set func(*Config)) *fixture {
 	if f.Publisher, err = New(cfg, b, zap.New(core), f.reg); err != nil {
 		t.Fatal(err)
 	}
+	f.again = 100 * time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- f.Run(ctx) }()

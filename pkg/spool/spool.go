@@ -1,4 +1,4 @@
-// Package spool keeps deliveries on the local disk while the broker is away, and forwards them in order when it is back.
+// Package spool keeps deliveries on the local disk while the broker is away, and forwards them when it is back, in order.
 //
 // A spool is a folder: a lock, and one bbolt file whose name ends in a number that only this file has:
 //
@@ -11,8 +11,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,6 +50,8 @@ func (c *Config) Validate() error {
 // ErrFull says that the spool holds max_size.
 var ErrFull = errors.New("the spool is full")
 
+var errClosed = errors.New("the spool is closed")
+
 // Spool is an open spool. It is safe for concurrent use.
 //
 //	Append ─┐
@@ -67,15 +71,18 @@ type Spool struct {
 	filled  chan struct{} // holds a token after a delivery was written
 	closed  bool
 	tally   tally
-	taken   int64 // bytes that are stored or about to be
+	taken   int64                // bytes that are stored or about to be
+	setBack map[uint64]time.Time // until when not to forward which; the disk does not know of it
+	broken  error                // why the last write failed; nil if it did not
+	failed  time.Time            // when that was
 }
 
 // tally is what a spool holds.
 type tally struct {
-	deliveries int // the refused among them
-	refused    int // that the broker will not take: tried again at the next start
+	deliveries int // those that are set back among them
+	setBack    int
 	bytes      int64
-	oldest     time.Time // when the first that waits was received; zero without one
+	oldest     time.Time // when the first of them was received; zero without one
 }
 
 // change is what one caller wants written.
@@ -83,7 +90,6 @@ type change struct {
 	put    []byte // a value; nil: none
 	at     time.Time
 	remove []entry // were forwarded
-	refuse []entry // are kept, but not to be forwarded for now
 	done   chan error
 }
 
@@ -95,7 +101,7 @@ func Open(dir string, maxSize int64, log *zap.Logger) (*Spool, error) {
 		return nil, err
 	}
 	s := &Spool{dir: dir, max: maxSize, log: log.Named("spool"), unlock: unlock, done: make(chan struct{}),
-		wake: make(chan struct{}, 1), filled: make(chan struct{}, 1)}
+		wake: make(chan struct{}, 1), filled: make(chan struct{}, 1), setBack: map[uint64]time.Time{}}
 	if err := probe(dir); err != nil {
 		unlock()
 		return nil, err
@@ -117,12 +123,16 @@ func Open(dir string, maxSize int64, log *zap.Logger) (*Spool, error) {
 func lockDir(dir string) (unlock func(), err error) {
 	unlock, err = dirlock.Take(dir)
 	if errors.Is(err, dirlock.ErrHeld) {
-		return nil, fmt.Errorf("the spool folder %s belongs to another process that runs; stop it, or give this one a folder of its own with ingress.spool.dir", dir)
+		return nil, errHeld(dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot write to the spool folder; ingress.spool.dir names it: %w", err)
 	}
 	return unlock, nil
+}
+
+func errHeld(dir string) error {
+	return fmt.Errorf("the spool folder %s belongs to another process that runs; stop it, or give this one a folder of its own with ingress.spool.dir", dir)
 }
 
 // probeSize is the room that a spool needs at its start: its first transactions.
@@ -163,7 +173,7 @@ func (s *Spool) do(ctx context.Context, c *change) error {
 	if s.closed {
 		s.taken -= int64(len(c.put))
 		s.mu.Unlock()
-		return errors.New("the spool is closed")
+		return errClosed
 	}
 	s.waiting = append(s.waiting, c)
 	s.mu.Unlock()
@@ -211,6 +221,9 @@ func (s *Spool) count(group []*change, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := &s.tally
+	if s.broken = err; err != nil {
+		s.failed = time.Now()
+	}
 	for _, c := range group {
 		if err != nil {
 			s.taken -= int64(len(c.put))
@@ -225,40 +238,76 @@ func (s *Spool) count(group []*change, err error) {
 		}
 		for _, e := range c.remove {
 			t.deliveries, t.bytes, s.taken = t.deliveries-1, t.bytes-e.size, s.taken-e.size
+			delete(s.setBack, e.seq)
 		}
-		t.refused += len(c.refuse)
 	}
 }
 
-// next is the oldest deliveries that wait, at most an envelope's worth, and none if there are none.
+// next is the oldest deliveries that are to be forwarded now, at most an envelope's worth, and none if there are none.
 func (s *Spool) next() ([]entry, error) {
+	now := time.Now()
 	s.mu.Lock()
-	if s.tally.deliveries == s.tally.refused {
-		s.tally.oldest = time.Time{}
+	maps.DeleteFunc(s.setBack, func(_ uint64, until time.Time) bool { return !until.After(now) })
+	if s.tally.deliveries == len(s.setBack) {
+		if s.tally.deliveries == 0 {
+			s.tally.oldest = time.Time{}
+		}
 		s.mu.Unlock()
 		return nil, nil
 	}
+	skip := maps.Clone(s.setBack)
 	s.mu.Unlock()
-	entries, err := s.file.first()
+	entries, oldest, err := s.file.first(skip)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(entries) > 0 && entries[0].d != nil {
-		s.tally.oldest = entries[0].d.ReceivedAt
+	if !oldest.IsZero() {
+		s.tally.oldest = oldest
 	}
 	return entries, err
+}
+
+// skip has e left out until then.
+func (s *Spool) skip(e entry, until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.setBack[e.seq] = until
+}
+
+// due is when the first of those that are set back is to be tried again; never, if there are none.
+func (s *Spool) due() <-chan time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.setBack) == 0 {
+		return nil
+	}
+	return time.After(time.Until(slices.MinFunc(slices.Collect(maps.Values(s.setBack)), time.Time.Compare)))
 }
 
 func (s *Spool) holds() tally {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tally
+	t := s.tally
+	t.setBack = len(s.setBack)
+	return t
 }
 
-// hasRoom reports whether another delivery may be spooled.
-func (s *Spool) hasRoom() bool {
+// distrust is how long a spool that could not be written to counts as without room. It is tried again then: nothing else
+// would tell that its disk is mended.
+const distrust = 10 * time.Second
+
+// room says why no other delivery may be spooled, or nil.
+func (s *Spool) room() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.closed && s.taken < s.max
+	switch {
+	case s.closed:
+		return errClosed
+	case s.broken != nil && time.Since(s.failed) < distrust:
+		return fmt.Errorf("the spool cannot be written to: %w", s.broken)
+	case s.taken >= s.max:
+		return ErrFull
+	}
+	return nil
 }
 
 // Close finishes what is being written and lets go of the folder.

@@ -173,11 +173,14 @@ func TestADeliveryThatIsTooLargeForTheBrokerStays(t *testing.T) {
 		t.Errorf("logged %d times", n)
 	}
 	f.stop()
-	if held, err := List(dir); err != nil || len(held) != 1 || !held[0].Refused {
+	if held, err := List(dir); err != nil || len(held) != 1 || held[0].ID != large.ID {
 		t.Errorf("%v %+v", err, held)
 	}
-	b.room = 0
 	f = setup(t, dir, b, nil)
+	waitFor(t, "it is set back again", func() bool { return strings.Contains(f.Note(t.Context()), "does not take 1 of the deliveries") })
+	b.mu.Lock()
+	b.room = 0
+	b.mu.Unlock()
 	waitFor(t, "it is tried again", func() bool { return f.metric(t, "onhook_spool_deliveries") == 0 })
 	if ids := b.ids(); ids[len(ids)-1] != large.ID {
 		t.Errorf("%v", ids)

@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/onhook/onhook/pkg/bus"
+	"github.com/onhook/onhook/pkg/natsembed"
 	"github.com/onhook/onhook/pkg/spool"
 )
 
@@ -185,4 +188,33 @@ func TestFullStreamWithASpool(t *testing.T) {
 	}
 	b.limit(t, -1)
 	waitFor(t, "there is room", func() bool { return b.stored(t) == 2 })
+}
+
+// The object store was full, and for one large body that waited for it every small one was spooled, and none forwarded.
+func TestFullObjectStoreWithASpool(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	p, _ := startSpool(t, b, t.TempDir())
+	f := setup(t, p, options{config: func(c *Config) { c.MaxBody = 2 * natsembed.MaxPayload }})
+	js, err := jetstream.New(b.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := js.Stream(t.Context(), "OBJ_bodies")
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := st.CachedInfo().Config
+	full.MaxBytes = 1 << 20
+	if _, err := js.UpdateStream(t.Context(), full); err != nil {
+		t.Fatal(err)
+	}
+	f.send(t, "open", nil, make([]byte, natsembed.MaxPayload+1)).accepted(t)
+	for n := range 8 {
+		f.send(t, "open", nil, []byte("{}")).accepted(t)
+		if stored := b.stored(t); stored != n+1 {
+			t.Fatalf("%d are stored of %d that the stream had room for", stored, n+1)
+		}
+	}
+	waitFor(t, "readiness tells of the one that is set back", func() bool { return strings.Contains(p.Note(t.Context()), "does not take 1 of the deliveries") })
 }

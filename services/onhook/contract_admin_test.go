@@ -1,6 +1,7 @@
 package onhook
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -35,7 +36,7 @@ func TestAdminAnswersAreAsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proc.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
+	proc.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready, Note: func(context.Context) string { return "deliveries are spooled" }})
 	proc.Admin.Handle("/v1/", newAPI(b, db, []string{"kept"}, zap.NewNop()))
 	serveUntilEnd(t, proc.Admin.Run)
 	operators := startOps(t, b, db, "t0ken")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -95,6 +96,9 @@ func (c *runCmd) Run(ctx context.Context, t terminal) (err error) {
 //	              └─ operator's API, on the admin listener
 func compose(ctx context.Context, p *service.Process, s settings, data string, ready func(*ingress.Ingress)) (err error) {
 	if s.nats.URL == "" || s.storage.DSN == "" {
+		if err := checkSpoolDir(data, s.ingress.Spool.Dir); err != nil {
+			return err
+		}
 		unlock, err := lockData(data)
 		if err != nil {
 			return err
@@ -145,7 +149,7 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 	if err != nil {
 		return err
 	}
-	p.Admin.AddCheck(service.Check{Name: "broker", Probe: out.Ready(b.Ready)})
+	p.Admin.AddCheck(service.Check{Name: "broker", Probe: out.Ready(b.Ready), Note: out.Note})
 	p.Admin.AddCheck(service.Check{Name: "durability", Probe: out.Ready(b.Durable)})
 	p.Admin.AddCheck(service.Check{Name: "streams", Probe: out.Ready(b.Sound)})
 	p.Admin.AddCheck(service.Check{Name: "database", Probe: db.Ping})
@@ -198,6 +202,31 @@ func migrateStreams(ctx context.Context, b *bus.Bus, log *zap.Logger) error {
 
 // dataDSN is the database of an installation that names none.
 func dataDSN(data string) string { return "sqlite:" + filepath.Join(data, "onhook.db") }
+
+// checkSpoolDir refuses the data folder itself for the spool: each locks its folder, and would blame another process.
+func checkSpoolDir(data, dir string) error {
+	if dir == "" {
+		return nil
+	}
+	a, aerr := os.Stat(data)
+	b, berr := os.Stat(dir)
+	same := aerr == nil && berr == nil && os.SameFile(a, b)
+	if !same { // neither may be there yet
+		whole, err := filepath.Abs(data)
+		if err != nil {
+			return err
+		}
+		other, err := filepath.Abs(dir)
+		if err != nil {
+			return err
+		}
+		same = whole == other
+	}
+	if !same {
+		return nil
+	}
+	return &service.UsageError{Err: fmt.Errorf("ingress.spool.dir is the data folder %s; give the spool a folder of its own, such as %s", data, filepath.Join(data, "spool"))}
+}
 
 // lockData keeps a second process out of the data folder: two brokers over the same files would destroy them.
 func lockData(dir string) (unlock func(), err error) {

@@ -40,13 +40,10 @@ func (c *spoolListCmd) Run(t terminal) error {
 	tw := table(t.out, "RECEIVED", "DELIVERY", "PROVIDER", "SOURCE", "BYTES", "NOTE")
 	for _, h := range held {
 		note := ""
-		switch {
-		case h.Damaged:
+		if h.Damaged {
 			note = "from a damaged file"
-		case h.Refused:
-			note = "too large for the broker"
 		}
-		row(tw, h.ReceivedAt.UTC().Format("2006-01-02 15:04:05Z"), h.ID, h.Provider, h.Source, strconv.Itoa(h.Bytes), note)
+		row(tw, h.ReceivedAt.UTC().Format("2006-01-02 15:04:05Z"), h.ID, h.Provider, h.Source, strconv.FormatInt(h.Bytes, 10), note)
 	}
 	return tw.Flush()
 }

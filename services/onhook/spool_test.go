@@ -2,6 +2,8 @@ package onhook_test
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -9,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"github.com/onhook/onhook/pkg/bus"
@@ -90,13 +94,73 @@ func TestRunWithASpool(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	state, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Errorf("not ready, though there is room in the spool: %d", resp.StatusCode)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("not ready, though there is room in the spool: %v %d %s", err, resp.StatusCode, state)
+	}
+	if !strings.Contains(string(state), `"note":"the broker is away; deliveries are spooled: `) {
+		t.Errorf("nothing of the outage: %s", state)
 	}
 	srv.Start(t)
 	waitFor(t, "the call", func() bool { return len(p.calls()) == 1 })
 	if status := p.stop(); status != 0 {
 		t.Errorf("exit status %d", status)
+	}
+}
+
+// The data folder was given for the spool too, and the error named another process, which there was not.
+func TestTheDataFolderIsNoSpool(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(data, link); err != nil {
+		t.Fatal(err)
+	}
+	fresh := filepath.Join(data, "not", "there", "yet")
+	for _, c := range []struct{ data, dir string }{{data, data}, {data, data + "/./"}, {data, link}, {fresh, fresh}} {
+		file := writeFile(t, "ingress: {spool: {dir: \""+c.dir+"\"}}\nsources: {altur: {provider: altur, secrets: [dev-secret]}}\n")
+		_, err := run(t, "run", "--config", file, "--data", c.data, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+		if err == nil || !strings.Contains(err.Error(), "ingress.spool.dir is the data folder") || strings.Contains(err.Error(), "another process") {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+}
+
+// Draining into a full stream went on for ever without a word.
+func TestSpoolDrainIntoAFullStreamSaysSo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := spool.Open(dir, 1<<20, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &bus.Delivery{ID: "first", Provider: "cllr", Source: "leads", ReceivedAt: time.Now(), Auth: call.AuthToken, Body: []byte("{}")}
+	if err := errors.Join(s.Append(t.Context(), d), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	srv := bustest.StartServer(t)
+	srv.Connect(t)
+	nc, err := nats.Connect(srv.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "WEBHOOKS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.MaxBytes = 1
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	_, err = run(t, "spool", "drain", dir, "--config", writeFile(t, "nats: {url: \""+srv.ClientURL()+"\"}\n"))
+	if err == nil || !strings.Contains(err.Error(), "1 deliveries are still in the spool: the stream is full") {
+		t.Error(err)
 	}
 }

@@ -49,7 +49,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p.Admin.AddCheck(service.Check{Name: "broker", Probe: out.Ready(b.Ready)})
+	p.Admin.AddCheck(service.Check{Name: "broker", Probe: out.Ready(b.Ready), Note: out.Note})
 	p.Admin.AddCheck(service.Check{Name: "durability", Probe: out.Ready(b.Durable)})
 	p.Admin.AddCheck(service.Check{Name: "streams", Probe: out.Ready(b.Sound)})
 	return p.Run(ctx, service.Part{Name: "broker", Run: b.Run}, service.Part{Name: "spool", Run: out.Run}, service.Part{Name: "ingress", Run: in.Run})
