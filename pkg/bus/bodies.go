@@ -75,6 +75,9 @@ func (b *Bus) room() int64 {
 	return math.MaxInt64
 }
 
+// Large reports that d's body goes through the object store, so that a failure to store it may say nothing of others.
+func (b *Bus) Large(d *Delivery) bool { return int64(len(d.Body)) > b.room() }
+
 // large returns what stores d's body as an object, then d without it. Called again, it stores the body only if that
 // failed, and then under another name: a message may be stored already that names the object, its PubAck lost.
 func (b *Bus) large() func(context.Context, *Delivery) error {

@@ -56,7 +56,7 @@ var ErrTooLarge = errors.New("the message is larger than the broker takes")
 // ctx ends: an election or a restart of the broker costs time, not deliveries. When more arrive than can be stored
 // before their contexts end, it returns ErrOverload at once.
 func (b *Bus) PublishDelivery(ctx context.Context, d *Delivery) error {
-	store, large := b.committer.commit, int64(len(d.Body)) > b.room()
+	store, large := b.committer.commit, b.Large(d)
 	if large {
 		store = b.large()
 	}
@@ -90,7 +90,7 @@ func (b *Bus) PublishBacklog(ctx context.Context, ds []*Delivery) (n int, err er
 	var records []byte
 	var ids []string
 	for _, d := range ds[:min(len(ds), maxDeliveries)] {
-		if int64(len(d.Body)) > b.room() && len(ids) > 0 {
+		if b.Large(d) && len(ids) > 0 {
 			break
 		}
 		grown := AppendRecord(records, d)
@@ -117,7 +117,7 @@ func (b *Bus) PublishBacklog(ctx context.Context, ds []*Delivery) (n int, err er
 
 // publishAlone stores d in whichever form the broker takes it. It tries once.
 func (b *Bus) publishAlone(ctx context.Context, d *Delivery) error {
-	if int64(len(d.Body)) <= b.room() {
+	if !b.Large(d) {
 		if err := b.publish(ctx, b.committer.plain(d), d.ID); !errors.Is(err, ErrTooLarge) {
 			return err
 		}
