@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -154,7 +155,11 @@ func (s *Sink) description(c *call.Call, rest []string) string {
 	for _, line := range rest {
 		add("", line)
 	}
-	for _, name := range s.cfg.Extracted {
+	names := s.cfg.Extracted
+	if slices.Contains(names, "*") {
+		names = slices.Sorted(maps.Keys(c.Extracted))
+	}
+	for _, name := range names {
 		if raw, ok := c.Extracted[name]; ok {
 			add(name+": ", plain(raw))
 		}
