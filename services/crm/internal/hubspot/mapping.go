@@ -16,6 +16,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
+	"github.com/onhook/onhook/services/crm/internal/mask"
 )
 
 // callKey is the unique property of calls: call.Key.
@@ -74,7 +75,7 @@ func (c *Client) callInput(r *record) (input, error) {
 		return input{}, err
 	}
 	return input{
-		what: "the call", key: r.key, trace: r.key, properties: p, hidden: hidden(r.call),
+		what: "the call", key: r.key, trace: r.key, properties: p, hidden: mask.Names(r.call),
 		body: objectInput{ID: r.key, IDProperty: callKey, Properties: p, Trace: r.key},
 	}, nil
 }
