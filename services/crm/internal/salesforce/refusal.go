@@ -102,7 +102,7 @@ func (r *refusal) missingFields() []string {
 
 const (
 	maxMessage = 500     // bytes of Salesforce's words that an error of ours repeats
-	maxRead    = 8 << 10 // bytes of them that are looked at
+	maxRead    = 2 << 10 // bytes of them that are looked at
 )
 
 var (
