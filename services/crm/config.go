@@ -113,6 +113,11 @@ func (s *Sink) validate(env *expr.Env) error {
 	if s.Batch > k.most {
 		bad("batch", "it is %d; %s takes %d at most", s.Batch, k.name, k.most)
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.Fields)) {
+		if k.field != nil {
+			errs = append(errs, config.At(k.field(name), "fields", name))
+		}
+	}
 	if s.filters, err = compile(env, s); err != nil {
 		errs = append(errs, err)
 	}

@@ -18,10 +18,11 @@ import (
 // kind is a way to reach a CRM.
 type kind struct {
 	name        string
-	batch, most int           // calls per batch, if not configured and at most
-	linger      time.Duration // for a batch that is not full, if not configured
-	concurrency int           // batches at once, if not configured
-	progress    bool          // whether it can tell a call's progress from its end
+	batch, most int                     // calls per batch, if not configured and at most
+	linger      time.Duration           // for a batch that is not full, if not configured
+	concurrency int                     // batches at once, if not configured
+	progress    bool                    // whether it can tell a call's progress from its end
+	field       func(name string) error // why nothing is configured by that name in fields; nil: any is
 	config      func() clientConfig
 	open        func(clientConfig, deps) (sink.Sink, error)
 }
@@ -39,10 +40,10 @@ type deps struct {
 
 // kinds is every kind, in alphabetical order.
 var kinds = []kind{
-	{name: "hubspot", batch: 100, most: 1000, linger: time.Second, concurrency: 1, config: own(hubspot.DefaultConfig), open: client(func(c hubspot.Config, d deps) (*hubspot.Client, error) {
+	{name: "hubspot", batch: 100, most: 1000, linger: time.Second, concurrency: 1, field: hubspot.CheckField, config: own(hubspot.DefaultConfig), open: client(func(c hubspot.Config, d deps) (*hubspot.Client, error) {
 		return hubspot.New(c, hubspot.Deps{Name: d.name, Contacts: d.contacts, Log: d.log})
 	})},
-	{name: "salesforce", batch: 200, most: 1000, linger: time.Second, concurrency: 1, config: own(salesforce.DefaultConfig), open: client(func(c salesforce.Config, d deps) (*salesforce.Sink, error) {
+	{name: "salesforce", batch: 200, most: 1000, linger: time.Second, concurrency: 1, field: salesforce.CheckField, config: own(salesforce.DefaultConfig), open: client(func(c salesforce.Config, d deps) (*salesforce.Sink, error) {
 		return salesforce.New(c, d.contacts), nil
 	})},
 	{name: "webhook", batch: 64, most: 1000, concurrency: 2, progress: true, config: own(webhook.DefaultConfig), open: client(func(c webhook.Config, d deps) (*webhook.Client, error) {

@@ -25,6 +25,9 @@ type Subject struct {
 	Records func() map[string]int                        // how many records the account has of each call, by key
 	Secrets []string                                     // that no error may hold, nor a call's numbers and names
 
+	// Says is the body of the vendor's error with that message; nil where it has no form.
+	Says func(message string) string
+
 	// Kinds is what an error of a fault must be where that differs from the suite's table, by the fault's name.
 	Kinds map[string][]retry.Kind
 }
@@ -54,13 +57,16 @@ func Calls(n int) []sink.Item {
 			ReceivedAt: call.At(time.Date(2026, 3, 1, 12, 2, i, 0, time.UTC)), DurationMS: new(int64(60_000)),
 			Agent: &call.Agent{ID: "agent-1", Name: "Sofía"}, Customer: &call.Customer{Name: customerName},
 			Transcript: call.Transcript{Form: call.TranscriptNone},
-			Analysis:   &call.Analysis{Summary: "They will pay.", Outcome: "promise"},
+			Analysis:   &call.Analysis{Summary: summary, Outcome: "promise"},
 		}})
 	}
 	return items
 }
 
-const customerName = "Xochitl Quetzal"
+const (
+	customerName = "Xochitl Quetzal"
+	summary      = "They will pay."
+)
 
 func phone(i int) *call.Phone {
 	number := fmt.Sprintf("+5255%08d", 12345678+i)
@@ -162,7 +168,7 @@ func unreachable(t *testing.T, s Subject) {
 
 // recovers: while the fault lasts nothing is settled that should not be, and when it is over each call has one record.
 func recovers(t *testing.T, s Subject, f fault) {
-	wrong := &faulty{fault: f, vendor: s.Vendor, writes: s.Writes}
+	wrong := &faulty{fault: f, vendor: s.Vendor, writes: s.Writes, says: s.Says}
 	c := opened(t, s, serve(t, wrong))
 	wrong.on.Store(true)
 	batch := Calls(3)
@@ -208,7 +214,7 @@ func secretFree(t *testing.T, s Subject, err error) {
 	}
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		text := e.Error() + fmt.Sprintf("%+v", e)
-		for _, secret := range slices.Concat(s.Secrets, []string{customerName, "12345678"}) {
+		for _, secret := range slices.Concat(s.Secrets, []string{"Xochitl", "Quetzal", "will pay", "12345678"}) {
 			if strings.Contains(text, secret) {
 				t.Errorf("an error tells a secret or a person's data: %v", err)
 			}

@@ -17,6 +17,7 @@ type fault struct {
 	header map[string]string
 	body   string
 
+	echo     bool // the vendor's error repeats all that was sent, its Authorization too
 	commit   bool // the vendor does its work, and its answer is lost
 	cut      bool // no answer: the connection is closed
 	silent   bool // no answer: nothing happens at all
@@ -54,6 +55,9 @@ var faults = []fault{
 	{name: "502", status: 502, kinds: transient},
 	{name: "503", status: 503, kinds: transient},
 	{name: "504", status: 504, kinds: transient},
+	{name: "400 that echoes", status: 400, echo: true, kinds: refused},
+	{name: "401 that echoes", status: 401, echo: true, kinds: stops},
+	{name: "500 that echoes", status: 500, echo: true, kinds: transient},
 	{name: "500 after commit", status: 500, commit: true, kinds: transient},
 	{name: "silence", silent: true, kinds: transient},
 	{name: "silence after commit", silent: true, commit: true, kinds: transient},
@@ -69,6 +73,7 @@ type faulty struct {
 	fault  fault
 	vendor http.Handler
 	writes func(*http.Request) bool
+	says   func(string) string
 	on     atomic.Bool
 	hit    atomic.Int64
 }
@@ -80,6 +85,14 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.hit.Add(1)
+	body := f.fault.body
+	if f.fault.echo {
+		sent, _ := io.ReadAll(r.Body) // what the client could not send is not missed
+		body = r.Header.Get("Authorization") + " sent " + customerName + ": " + string(sent)
+		if f.says != nil {
+			body = f.says(body)
+		}
+	}
 	if f.fault.commit {
 		f.vendor.ServeHTTP(&unheard{header: http.Header{}}, r)
 	}
@@ -97,9 +110,9 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set(name, v)
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(f.fault.body)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(f.fault.status)
-	_, _ = w.Write([]byte(f.fault.body)) //nolint:gosec // the suite's own text
+	_, _ = io.WriteString(w, body) //nolint:gosec // no browser reads it; the client may have gone
 }
 
 // unheard is the writer of an answer that nobody gets.

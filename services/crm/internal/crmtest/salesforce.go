@@ -26,6 +26,7 @@ type SalesforceFault struct {
 	Status int           // answered instead, unless 0
 	Code   string        // errorCode of that answer; empty answers a web page
 	Text   string        // message of that answer
+	Echo   bool          // and in it all that was sent, its Authorization too
 }
 
 // SalesforceRow is an error of one row.
@@ -268,6 +269,9 @@ func (s *Salesforce) arrive(r *http.Request, body []byte) SalesforceFault {
 
 // answer works on a request.
 func (s *Salesforce) answer(r *http.Request, body []byte, fault SalesforceFault) (int, any) {
+	if fault.Echo {
+		fault.Text += ": " + r.Header.Get("Authorization") + " " + string(body)
+	}
 	if fault.Status != 0 {
 		if fault.Code == "" {
 			return fault.Status, sfPage

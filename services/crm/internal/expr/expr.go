@@ -3,10 +3,13 @@
 package expr
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
+	"time"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/cost"
@@ -20,6 +23,9 @@ import (
 // maxCost bounds one evaluation, in CEL's units: about what comparing a million values takes, some tens of milliseconds.
 const maxCost = 1_000_000
 
+// maxTime bounds it by the clock as well: what a value costs to compare or to convert is not all in the units.
+const maxTime = time.Second
+
 // What an expression is taken to meet at most when its cost is estimated. What is larger meets maxCost when it is evaluated.
 const (
 	likelyItems = 200  // turns, keys, tags
@@ -27,7 +33,10 @@ const (
 )
 
 // Env knows the fields of a call. It is safe for concurrent use.
-type Env struct{ env *cel.Env }
+type Env struct {
+	env      *cel.Env
+	provider *provider
+}
 
 // NewEnv makes the environment: the variable call, CEL's standard library, its optional values and its string functions.
 func NewEnv() (*Env, error) {
@@ -46,13 +55,14 @@ func NewEnv() (*Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Env{env: env}, nil
+	return &Env{env: env, provider: p}, nil
 }
 
 // Expr is a compiled expression. It is safe for concurrent use.
 type Expr struct {
-	text    string
-	program cel.Program
+	text     string
+	program  cel.Program
+	provider *provider
 }
 
 // String is the expression as it was written.
@@ -88,11 +98,11 @@ func (e *Env) compile(text, want string, results ...*types.Type) (*Expr, error) 
 	if most.Max > maxCost {
 		return nil, fmt.Errorf("%q may cost %s per call, the limit is %d; loop over less, or not within a loop", text, costText(most.Max), maxCost)
 	}
-	program, err := e.env.Program(ast, cel.CostLimit(maxCost), cel.EvalOptions(cel.OptOptimize))
+	program, err := e.env.Program(ast, cel.CostLimit(maxCost), cel.InterruptCheckFrequency(1), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", text, err)
 	}
-	return &Expr{text: text, program: program}, nil
+	return &Expr{text: text, program: program, provider: e.provider}, nil
 }
 
 func fits(got *types.Type, results []*types.Type) bool {
@@ -159,9 +169,12 @@ func (e *Expr) Value(c *call.Call) (any, error) {
 }
 
 func (e *Expr) eval(c *call.Call) (ref.Val, error) {
-	v, _, err := e.program.Eval(map[string]any{"call": c})
-	if err != nil { // it names keys and types, never a call's values
-		return nil, fmt.Errorf("%s: %s", e.text, oneLine(err.Error()))
+	// Not a context of the caller's: at a shutdown its end would pass for a fault of the call.
+	ctx, cancel := context.WithTimeout(context.Background(), maxTime)
+	defer cancel()
+	v, _, err := e.program.ContextEval(ctx, map[string]any{"call": e.provider.part(reflect.ValueOf(c).Elem())})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s", e.text, e.reason(err))
 	}
 	return v, nil
 }

@@ -52,8 +52,8 @@ func (p *provider) declare(name string, t reflect.Type) *types.Type {
 		s.order = append(s.order, key)
 		s.fields[key] = &types.FieldType{
 			Type:    p.typeOf(field.Type),
-			IsSet:   func(v any) bool { f := member(v, field.Index); return f.IsValid() && !f.IsZero() },
-			GetFrom: func(v any) (any, error) { return value(member(v, field.Index), field.Type), nil },
+			IsSet:   func(v any) bool { f := member(v.(*part).v, field.Index); return f.IsValid() && !f.IsZero() },
+			GetFrom: func(v any) (any, error) { return p.get(v.(*part), key, field), nil },
 		}
 	}
 	return types.NewObjectType(name)
@@ -87,9 +87,22 @@ func (p *provider) typeOf(t reflect.Type) *types.Type {
 	}
 }
 
+// get is a field of a part as CEL takes it. It is made once per evaluation: JSON is dear, and an expression may come by
+// it in every turn of a loop.
+func (p *provider) get(o *part, key string, field reflect.StructField) any {
+	v, met := o.met[key]
+	if !met {
+		v = p.value(member(o.v, field.Index), field.Type)
+		if o.met == nil {
+			o.met = map[string]any{}
+		}
+		o.met[key] = v
+	}
+	return v
+}
+
 // member is a field of a struct behind any pointers; invalid where one of those is nil.
-func member(v any, index []int) reflect.Value {
-	rv := reflect.ValueOf(v)
+func member(rv reflect.Value, index []int) reflect.Value {
 	for rv.Kind() == reflect.Pointer {
 		rv = rv.Elem()
 	}
@@ -100,7 +113,7 @@ func member(v any, index []int) reflect.Value {
 }
 
 // value is a field as CEL takes it: v, or what is empty in its type where there is no v.
-func value(v reflect.Value, t reflect.Type) any {
+func (p *provider) value(v reflect.Value, t reflect.Type) any {
 	for t.Kind() == reflect.Pointer {
 		if v.IsValid() {
 			v = v.Elem()
@@ -128,9 +141,16 @@ func value(v reflect.Value, t reflect.Type) any {
 	case reflect.Int:
 		return v.Int()
 	case reflect.Struct:
-		p := reflect.New(t) // behind a pointer, so that all structs are
-		p.Elem().Set(v)
-		return p.Interface()
+		return p.part(v)
+	case reflect.Slice:
+		if _, ok := p.names[t.Elem()]; !ok {
+			return v.Interface()
+		}
+		parts := make([]*part, v.Len())
+		for i := range parts {
+			parts[i] = p.part(v.Index(i))
+		}
+		return parts
 	default:
 		return v.Interface()
 	}
@@ -200,39 +220,35 @@ func (p *provider) NewValue(name string, fields map[string]ref.Val) ref.Val {
 	return p.Registry.NewValue(name, fields)
 }
 
-// NativeToValue wraps the parts of a call.
+// NativeToValue wraps lists of a call's parts, which are values of CEL themselves.
 func (p *provider) NativeToValue(v any) ref.Val {
-	t := reflect.TypeOf(v)
-	for t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if name, ok := p.names[t]; ok {
-		return &part{v: v, t: types.NewObjectType(name)}
-	}
-	if t != nil && t.Kind() == reflect.Slice {
-		if _, ok := p.names[t.Elem()]; ok {
-			return types.NewDynamicList(p, v)
-		}
+	if parts, ok := v.([]*part); ok {
+		return types.NewDynamicList(p, parts)
 	}
 	return p.Registry.NativeToValue(v)
 }
 
-// part is a struct of a call as a value of CEL. Its fields are read by the provider's FieldTypes.
+// part is a struct of a call as a value of CEL, for one evaluation. Its fields are read by the provider's FieldTypes.
 type part struct {
-	v any
-	t *types.Type
+	v   reflect.Value
+	t   *types.Type
+	met map[string]any // its fields that were read
+}
+
+func (p *provider) part(v reflect.Value) *part {
+	return &part{v: v, t: types.NewObjectType(p.names[v.Type()])}
 }
 
 // Type is the part's.
 func (o *part) Type() ref.Type { return o.t }
 
-// Value is the Go struct.
-func (o *part) Value() any { return o.v }
+// Value is the part: that is what the FieldTypes read.
+func (o *part) Value() any { return o }
 
 // Equal compares field by field.
 func (o *part) Equal(other ref.Val) ref.Val {
 	x, ok := other.(*part)
-	return types.Bool(ok && reflect.DeepEqual(o.v, x.v))
+	return types.Bool(ok && (o == x || reflect.DeepEqual(o.v.Interface(), x.v.Interface())))
 }
 
 // ConvertToType knows no other type.

@@ -82,6 +82,23 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 	}
 }
 
+// A clock that was wrong at the other end scheduled a call for years ahead.
+func TestDelayOfYearsIsADay(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{423, 429, 477, 503} {
+		for _, after := range []string{"Fri, 01 Jan 2038 10:00:00 GMT", "999999999"} {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t)
+				f.account.Fault("calls/batch/upsert", 2, crmtest.HubSpotAnswers(status, "", "", "Retry-After", after))
+				_, d := retry.Classify(f.client().Deliver(t.Context(), items(1))[0].Err)
+				if d < 24*time.Hour || d > 24*time.Hour+time.Second {
+					t.Errorf("%d, Retry-After %s: again in %v", status, after, d)
+				}
+			})
+		}
+	}
+}
+
 // TestDailyQuotaIsBackAtTheAccountsMidnight: until then there is no use in asking.
 func TestDailyQuotaIsBackAtTheAccountsMidnight(t *testing.T) {
 	t.Parallel()

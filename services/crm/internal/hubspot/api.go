@@ -28,7 +28,7 @@ const (
 	downPause   = 10 * time.Second
 	setupPause  = time.Minute // between looks at what a person has to put right
 	dailyPause  = time.Hour   // where it is not known when the account's day ends
-	movingPause = 24 * time.Hour
+	longest     = 24 * time.Hour // that HubSpot is believed
 )
 
 // do sends in as JSON and reads the answer into out. A refusal of the request for what is in it is a *failure; what says
@@ -159,7 +159,7 @@ func (c *Client) read(a *answer, out any) error {
 		if !named {
 			after = dailyPause
 		}
-		return retry.Outage(min(after, movingPause), fmt.Errorf("HubSpot: %w: the account is being moved", f))
+		return retry.Outage(after, fmt.Errorf("HubSpot: %w: the account is being moved", f))
 	case s >= 500:
 		return retry.Outage(max(after, downPause), fmt.Errorf("HubSpot is down: %w", f))
 	default:
@@ -190,14 +190,14 @@ func (c *Client) untilMidnight(now time.Time) time.Duration {
 	return time.Date(y, m, d+1, 0, 1, 0, 0, c.zone).Sub(now)
 }
 
-// retryAfter is a Retry-After in seconds or as a date, and whether there is one.
+// retryAfter is a Retry-After in seconds or as a date, up to a day, and whether there is one.
 func retryAfter(h http.Header) (time.Duration, bool) {
 	v := h.Get("Retry-After")
-	if n, err := strconv.Atoi(v); err == nil && n >= 0 && n <= 7*24*3600 {
-		return time.Duration(n) * time.Second, true
+	if n, err := strconv.Atoi(v); err == nil && n >= 0 {
+		return time.Duration(min(n, int(longest/time.Second))) * time.Second, true
 	}
 	if at, err := http.ParseTime(v); err == nil {
-		return max(time.Until(at), 0), true
+		return min(max(time.Until(at), 0), longest), true
 	}
 	return 0, false
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"regexp"
 	"slices"
@@ -66,6 +67,17 @@ func DefaultConfig() Config {
 
 var propertyName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,99}$`)
 
+// CheckField says why no property of a call is configured by that name.
+func CheckField(name string) error {
+	if name == callKey {
+		return fmt.Errorf("%s is set by onhook; give another property", name)
+	}
+	if !propertyName.MatchString(name) {
+		return errors.New("want the internal name of a call's property, such as promise_date")
+	}
+	return nil
+}
+
 // Validate says what is wrong with c.
 func (c *Config) Validate() error {
 	var errs []error
@@ -75,8 +87,8 @@ func (c *Config) Validate() error {
 	} else if len(tokens) == 0 {
 		bad(errors.New("it is empty; give the service key of the HubSpot account, or token_file"), "token")
 	}
-	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		bad(errors.New("want an http or https URL such as https://api.hubapi.com"), "url")
+	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		bad(errors.New("want an https URL such as https://api.hubapi.com; over http the token would go in the clear, so that is for this machine alone"), "url")
 	} else if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		bad(errors.New("give the host, and a path if need be, and nothing else"), "url")
 	}
@@ -115,4 +127,9 @@ func (c *Config) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

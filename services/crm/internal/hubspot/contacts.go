@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/onhook/onhook/pkg/retry"
+	"github.com/onhook/onhook/services/crm/internal/mask"
 )
 
 // phoneKey is the unique property of contacts: a number in E.164.
@@ -191,7 +192,7 @@ func (c *Client) create(ctx context.Context, people []*person) error {
 		values := c.contactValues(p)
 		values[phoneKey] = p.number
 		inputs = append(inputs, input{
-			what: "the contact", key: p.number, trace: p.number, properties: values, hidden: hidden(p.call.call),
+			what: "the contact", key: p.number, trace: p.number, properties: values, hidden: mask.Names(p.call.call),
 			body: objectInput{ID: p.number, IDProperty: phoneKey, Properties: values, Trace: p.number},
 		})
 	}
@@ -262,7 +263,7 @@ func (c *Client) update(ctx context.Context, people []*person) error {
 			continue
 		}
 		byID[p.id] = &input{
-			what: "the contact", key: p.id, trace: p.id, properties: values, hidden: hidden(p.call.call),
+			what: "the contact", key: p.id, trace: p.id, properties: values, hidden: mask.Names(p.call.call),
 			body: objectInput{ID: p.id, Properties: values, Trace: p.id},
 		}
 		inputs = append(inputs, byID[p.id])

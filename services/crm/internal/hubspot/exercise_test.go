@@ -1,6 +1,7 @@
 package hubspot_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,7 +17,7 @@ import (
 
 func TestExercise(t *testing.T) {
 	t.Parallel()
-	crmtest.Exercise(t, func(*testing.T) crmtest.Subject {
+	crmtest.Exercise(t, func(t *testing.T) crmtest.Subject {
 		account := crmtest.NewHubSpot().SetUp()
 		account.Token = token
 		return crmtest.Subject{
@@ -37,6 +38,13 @@ func TestExercise(t *testing.T) {
 					n[o.Properties["onhook_key"]]++
 				}
 				return n
+			},
+			Says: func(message string) string {
+				text, err := json.Marshal(map[string]string{"category": "VALIDATION_ERROR", "message": message})
+				if err != nil {
+					t.Error(err)
+				}
+				return string(text)
 			},
 			Secrets: []string{token},
 			Kinds:   map[string][]retry.Kind{"409": {retry.Dead}},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
+	"github.com/onhook/onhook/services/crm/internal/mask"
 	"github.com/onhook/onhook/services/crm/internal/sink"
 )
 
@@ -179,7 +180,7 @@ func (c *Client) associate(ctx context.Context, records []*record, people map[st
 			continue
 		}
 		pairs = append(pairs, input{
-			what: "the association", key: res.VendorID + ">" + p.id, hidden: hidden(r.call),
+			what: "the association", key: res.VendorID + ">" + p.id, hidden: mask.Names(r.call),
 			body: pairInput{From: reference{text(res.VendorID)}, To: reference{text(p.id)}, Types: []pairType{{"HUBSPOT_DEFINED", callToContact}}},
 		})
 	}

@@ -16,10 +16,14 @@ import (
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
+	"github.com/onhook/onhook/services/crm/internal/mask"
 )
 
 // callKey is the unique property of calls: call.Key.
 const callKey = "onhook_key"
+
+// timestamp is the property that every call must have.
+const timestamp = "hs_timestamp"
 
 // In units of UTF-16, as HubSpot counts; a text property holds 65,536:
 // https://knowledge.hubspot.com/properties/property-field-types-in-hubspot
@@ -74,7 +78,7 @@ func (c *Client) callInput(r *record) (input, error) {
 		return input{}, err
 	}
 	return input{
-		what: "the call", key: r.key, trace: r.key, properties: p, hidden: hidden(r.call),
+		what: "the call", key: r.key, trace: r.key, properties: p, hidden: mask.Names(r.call),
 		body: objectInput{ID: r.key, IDProperty: callKey, Properties: p, Trace: r.key},
 	}, nil
 }
@@ -89,7 +93,7 @@ func (c *Client) callProperties(r *record) (map[string]string, error) {
 	}
 	for _, t := range []*call.Time{k.StartedAt, k.EndedAt, k.CreatedAt, k.ReceivedAt} {
 		if t != nil {
-			set("hs_timestamp", strconv.FormatInt(t.UnixMilli(), 10))
+			set(timestamp, strconv.FormatInt(t.UnixMilli(), 10))
 			break
 		}
 	}
@@ -124,12 +128,16 @@ func (c *Client) callProperties(r *record) (map[string]string, error) {
 	}
 	set("onhook_extracted", compact(extracted))
 	for name, v := range r.fields {
-		if s, ok := value(v); ok {
+		s, ok := value(v)
+		if name == timestamp && strings.TrimSpace(s) == "" { // HubSpot takes no call without one
+			continue
+		}
+		if ok {
 			p[name] = fit(clean(s), textRoom)
 		}
 	}
-	p[callKey] = r.key // whatever the configured fields say
-	if p["hs_timestamp"] == "" {
+	p[callKey] = r.key
+	if p[timestamp] == "" {
 		return nil, retry.Never(errors.New("the call has no time at all, and HubSpot wants one"))
 	}
 	return p, nil

@@ -191,3 +191,14 @@ func TestKeysThatAreTooLong(t *testing.T) {
 		t.Errorf("%d keys", len(got))
 	}
 }
+
+// A field whose expression was null or "" for a call killed it, though the call has a time of its own.
+func TestEmptyTimestampFromTheFieldsKillsNoCall(t *testing.T) {
+	f := setup(t)
+	c := f.client()
+	for _, v := range []any{"", " ", nil} {
+		batch := items(1)
+		batch[0].Fields = map[string]any{"hs_timestamp": v}
+		f.delivered(c.Deliver(t.Context(), batch))
+	}
+}

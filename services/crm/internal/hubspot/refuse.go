@@ -9,10 +9,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
+	"github.com/onhook/onhook/services/crm/internal/mask"
 )
 
 // failure is an answer that refuses a request for what is in it.
@@ -134,93 +133,26 @@ var scopeName = regexp.MustCompile(`^[a-z][a-z0-9._-]{1,99}$`)
 var personal = regexp.MustCompile(`[^\s"'<>]+@[^\s"'<>]+|https?://[^\s"'<>]+|\+?[0-9][0-9 .,()-]{2,}[0-9]`)
 
 // open are the properties whose values may stand in an error.
-var open = []string{callKey, "hs_call_direction", "hs_call_disposition", "hs_call_status", "hs_call_duration", "hs_timestamp",
+var open = []string{callKey, "hs_call_direction", "hs_call_disposition", "hs_call_status", "hs_call_duration", timestamp,
 	"hubspot_owner_id", "onhook_agent", "onhook_answered_by", "onhook_outcome", "onhook_provider"}
 
-const (
-	messageRoom = 300 // bytes
-	shortValue  = 4   // characters; what is shorter is masked as a word alone, or little would be left of others
-	longValue   = 40  // bytes; what is longer may be repeated in part
-	part        = 12
-)
+const messageRoom = 300 // bytes
 
 // readable is the message without what was sent: HubSpot repeats values, also cut short, in words that are not fixed.
 // Masked are the input's values whatever their case, any part of a long one, and what looks like an address, a link, or a
 // number of four digits and more.
 func (e *batchError) readable(in *input) string {
-	m := cut(strings.ToValidUTF8(string(e.Message), ""), messageRoom)
+	m := mask.Cut(strings.ToValidUTF8(string(e.Message), ""), messageRoom)
 	m = personal.ReplaceAllString(m, "***")
 	for _, name := range slices.Sorted(maps.Keys(in.properties)) {
 		if !slices.Contains(open, name) {
-			m = mask(m, in.properties[name])
+			m = mask.Value(m, in.properties[name])
 		}
 	}
 	for _, v := range in.hidden {
-		m = mask(m, v)
+		m = mask.Value(m, v)
 	}
 	return m
-}
-
-// hidden are the customer's names, which HubSpot may know without being told.
-func hidden(k *call.Call) []string {
-	if k.Customer == nil {
-		return nil
-	}
-	return append([]string{k.Customer.Name}, strings.Fields(k.Customer.Name)...)
-}
-
-// mask takes a value out of a message.
-func mask(m, value string) string {
-	if value = strings.TrimSpace(value); utf8.RuneCountInString(value) < 2 {
-		return m
-	}
-	quoted := "(?i:" + regexp.QuoteMeta(cut(value, messageRoom)) + ")"
-	if utf8.RuneCountInString(value) < shortValue {
-		return regexp.MustCompile(`(^|[^\pL\pN])`+quoted+`($|[^\pL\pN])`).ReplaceAllString(m, "${1}***${2}")
-	}
-	m = regexp.MustCompile(quoted).ReplaceAllString(m, "***")
-	if len(value) < longValue {
-		return m
-	}
-	covered := make([]bool, len(m))
-	lower, value := lowerASCII(m), lowerASCII(value)
-	for i := 0; i+part <= len(m); i++ {
-		if strings.Contains(value, lower[i:i+part]) {
-			for k := i; k < i+part; k++ {
-				covered[k] = true
-			}
-		}
-	}
-	var b strings.Builder
-	for i, r := range m {
-		if !covered[i] {
-			b.WriteRune(r)
-		} else if i == 0 || !covered[i-1] {
-			b.WriteString("***")
-		}
-	}
-	return b.String()
-}
-
-// lowerASCII is as long as s, in bytes, which strings.ToLower need not be.
-func lowerASCII(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			r += 'a' - 'A'
-		}
-		return r
-	}, s)
-}
-
-// cut is s up to n bytes, on a rune boundary.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }
 
 // refused says what a request's own fault means: in is the only input.

@@ -45,7 +45,7 @@ func newFixture(t testing.TB) *fixture {
 	f := &fixture{t: t, account: crmtest.NewHubSpot().SetUp(), memory: &memory{ids: map[string]string{}}, cfg: hubspot.DefaultConfig(), log: zap.NewNop()}
 	f.account.Token = token
 	f.cfg.Token = config.Secrets{token}
-	f.cfg.URL = "http://hubspot.test"
+	f.cfg.URL = "https://hubspot.test"
 	f.sent = &recorder{next: crmtest.HubSpotInProcess(f.account)}
 	return f
 }

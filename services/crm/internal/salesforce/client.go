@@ -49,8 +49,8 @@ func newClient(cfg Config) *client {
 func (c *client) path(resource string) string { return "/services/data/" + c.version + "/" + resource }
 
 // do sends body, if it is not nil, and decodes the answer into into. Its error is an outage, a *refusal of this
-// request, or plain: then what became of the request is unknown.
-func (c *client) do(ctx context.Context, method, path string, body, into any) error {
+// request, or plain: then what became of the request is unknown. No error tells the values in hide.
+func (c *client) do(ctx context.Context, method, path string, body, into any, hide ...string) error {
 	var payload []byte
 	if body != nil {
 		var err error
@@ -83,7 +83,7 @@ func (c *client) do(ctx context.Context, method, path string, body, into any) er
 			}
 			continue
 		}
-		return c.judge(answer, into)
+		return c.judge(answer, into, hide)
 	}
 }
 
@@ -116,7 +116,7 @@ func (c *client) send(ctx context.Context, method, path string, payload []byte, 
 
 // judge says what an answer to a whole request means. Only a refusal of what was asked blames the request; all that is
 // about the org, the user or the service is an outage, so that no call dies of it.
-func (c *client) judge(a answer, into any) error {
+func (c *client) judge(a answer, into any, hide []string) error {
 	if a.status >= 200 && a.status < 300 {
 		c.quota.worked()
 		if kind, _, err := mime.ParseMediaType(a.header.Get("Content-Type")); err == nil && kind == "text/html" {
@@ -127,7 +127,7 @@ func (c *client) judge(a answer, into any) error {
 		}
 		return nil
 	}
-	no := &refusal{status: a.status, errors: parseErrors(a.body)}
+	no := c.refusal(a.status, parseErrors(a.body), hide)
 	switch {
 	case no.has("REQUEST_LIMIT_EXCEEDED"):
 		return c.quota.exceeded(no)

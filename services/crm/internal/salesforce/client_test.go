@@ -164,6 +164,8 @@ func TestNoSecretInAnyErrorOrNote(t *testing.T) {
 	for _, fault := range []crmtest.SalesforceFault{
 		{Path: "token", Status: 401, Code: "invalid_client", Text: "no"}, {Path: "token", Cut: true}, {Path: "token", Empty: true},
 		{Status: 401, Code: "INVALID_SESSION_ID", Text: "no"}, {Status: 500}, {Cut: true}, {Empty: true}, {Status: 400, Code: "X", Text: "no"}, {Path: rows, Status: 400, Code: "X"}, {Path: rows, Cut: true},
+		{Path: "token", Status: 401, Code: "invalid_client", Text: "no", Echo: true}, {Status: 400, Code: "X", Echo: true}, {Status: 401, Code: "X", Echo: true},
+		{Status: 403, Code: "X", Echo: true}, {Path: rows, Status: 500, Code: "X", Echo: true}, {Path: rows, Status: 400, Code: "X", Echo: true},
 	} {
 		for name, login := range map[string]func(*Config){
 			"secret": func(*Config) {},

@@ -53,7 +53,7 @@ type Config struct {
 
 	Transcript    bool     `yaml:"transcript"`     // into Description
 	RecordingLink bool     `yaml:"recording_link"` // into Description
-	Extracted     []string `yaml:"extracted"`      // what of the call's extracted fields goes into Description
+	Extracted     []string `yaml:"extracted"`      // what of the call's extracted fields goes into Description; "*" is all, by name
 
 	InFlight int           `yaml:"in_flight"` // requests at once: 1 or 2
 	Timeout  time.Duration `yaml:"timeout"`   // of one request

@@ -215,10 +215,10 @@ type rowResult struct {
 }
 
 // upsert sends records of one kind, and answers one result per record. See client.do for the error.
-func (c *client) upsert(ctx context.Context, kind, key string, records []map[string]any) ([]rowResult, error) {
+func (c *client) upsert(ctx context.Context, kind, key string, records []map[string]any, hide []string) ([]rowResult, error) {
 	body := map[string]any{"allOrNone": false, "records": records}
 	var results []rowResult
-	if err := c.do(ctx, http.MethodPatch, c.path("composite/sobjects/"+kind+"/"+key), body, &results); err != nil {
+	if err := c.do(ctx, http.MethodPatch, c.path("composite/sobjects/"+kind+"/"+key), body, &results, hide...); err != nil {
 		return nil, err
 	}
 	if len(results) != len(records) {
@@ -250,10 +250,12 @@ func (d *delivery) send(ctx context.Context, rows []*row) {
 		d.extra--
 	}
 	records := make([]map[string]any, len(rows))
+	var hide []string
 	for i, r := range rows {
-		records[i] = r.fields
+		records[i], hide = r.fields, append(hide, hidden(r.call, r.fields, r.extra)...)
 	}
-	results, err := d.client.upsert(ctx, "Task", keyField, records)
+	slices.Sort(hide)
+	results, err := d.client.upsert(ctx, "Task", keyField, records, slices.Compact(hide))
 	no, refused := err.(*refusal) //nolint:errorlint // wrapped, it is an outage or a plain error
 	switch kind, _ := retry.Classify(err); {
 	case kind == retry.Paused && stumbled(err) && len(rows) > 1:

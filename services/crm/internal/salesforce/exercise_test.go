@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,7 +12,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	crmtest.Exercise(t, func(*testing.T) crmtest.Subject {
+	crmtest.Exercise(t, func(t *testing.T) crmtest.Subject {
 		org := crmtest.NewSalesforce()
 		return crmtest.Subject{
 			Vendor: org,
@@ -29,6 +30,13 @@ func TestConformance(t *testing.T) {
 					out[task[keyField].(string)]++
 				}
 				return out
+			},
+			Says: func(message string) string {
+				text, err := json.Marshal([]vendorError{{ErrorCode: "INVALID_TYPE", Message: message}})
+				if err != nil {
+					t.Error(err)
+				}
+				return string(text)
 			},
 			Secrets: []string{secret, "00Dfake!"},
 		}

@@ -24,9 +24,9 @@ func FuzzAnswers(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, status int, kind, body string) {
-		c := &client{quota: newQuota()}
+		c := &client{quota: newQuota(), tokens: &tokens{}}
 		var results []rowResult
-		err := c.judge(answer{status: status, header: http.Header{"Content-Type": {kind}}, body: []byte(body)}, &results)
+		err := c.judge(answer{status: status, header: http.Header{"Content-Type": {kind}}, body: []byte(body)}, &results, nil)
 		if err != nil && (!utf8.ValidString(err.Error()) || strings.ContainsRune(err.Error(), 0)) {
 			t.Error("no text")
 		}

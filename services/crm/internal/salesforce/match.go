@@ -194,7 +194,7 @@ func (d *delivery) byKey(ctx context.Context, numbers []string, into map[string]
 				Contact   string `json:"ConvertedContactId"`
 			} `json:"records"`
 		}
-		if err := d.client.judge(answer{status: a.Status, body: a.Body}, &found); err != nil {
+		if err := d.client.judge(answer{status: a.Status, body: a.Body}, &found, nil); err != nil {
 			return d.unmatched(err)
 		}
 		for _, record := range found.Records {
@@ -233,10 +233,12 @@ func (d *delivery) create(ctx context.Context, numbers []string, calls map[strin
 		kind, as = "Contact", d.schema.contact
 	}
 	var records []map[string]any
+	var hide []string
 	for _, number := range numbers {
-		records = append(records, d.newcomer(kind, as, number, calls[number]))
+		record := d.newcomer(kind, as, number, calls[number])
+		records, hide = append(records, record), append(hide, hidden(calls[number], record, nil)...)
 	}
-	results, err := d.client.upsert(ctx, kind, phoneField, records)
+	results, err := d.client.upsert(ctx, kind, phoneField, records, hide)
 	if no, ok := err.(*refusal); ok { //nolint:errorlint // wrapped, it is an outage or a plain error
 		d.forget()
 		for _, number := range numbers {
@@ -248,7 +250,7 @@ func (d *delivery) create(ctx context.Context, numbers []string, calls map[strin
 		return d.unmatched(err)
 	}
 	for i, result := range results {
-		no := &refusal{errors: result.Errors}
+		no := d.client.refusal(0, result.Errors, hidden(calls[numbers[i]], records[i], nil))
 		p := person{id: result.ID}
 		if !result.Success || result.ID == "" {
 			p.id = ""

@@ -1,9 +1,11 @@
 package salesforce
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
 	"github.com/onhook/onhook/services/crm/internal/crmtest"
 	"github.com/onhook/onhook/services/crm/internal/sink"
@@ -58,6 +60,35 @@ func TestRefusedRequestIsHalved(t *testing.T) {
 	}
 	if n := len(f.tasks()); n != 63 {
 		t.Errorf("%d Tasks", n)
+	}
+}
+
+// Salesforce repeats the value that it dislikes, in words that are not fixed, and a dead letter told it to everyone.
+func TestRefusalThatRepeatsAValueTellsNoneOfThem(t *testing.T) {
+	for name, status := range map[string]int{"row": 0, "request": 400, "outage": 500} {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t)
+			f.org.Field("Task", "Promise__c", func(*crmtest.SalesforceField) {})
+			text := "Promise Date: value not of required type: Maria Lopez owes 300, said LOPEZ of 300. bad bearer 00Dfake!token " + secret
+			f.org.RowError = func(string, map[string]any) *crmtest.SalesforceRow {
+				return &crmtest.SalesforceRow{Code: "INVALID_TYPE_ON_FIELD_IN_RECORD", Message: text}
+			}
+			if status != 0 {
+				f.org.Fail(crmtest.SalesforceFault{Path: rows, Times: -1, Status: status, Code: "INVALID_TYPE", Text: text})
+			}
+			item := sink.Item{Call: newCall("a"), Fields: map[string]any{"Promise__c": "Maria Lopez owes 300", "Amount__c": int64(300)}}
+			f.org.Field("Task", "Amount__c", func(*crmtest.SalesforceField) {})
+			item.Call.Customer = &call.Customer{Name: "Maria Lopez"}
+			said := fmt.Sprint(f.Deliver(t.Context(), []sink.Item{item})[0].Err)
+			if !strings.Contains(said, "Promise Date: value not of required type: ***") {
+				t.Errorf("error %s", said)
+			}
+			for _, word := range []string{"Maria", "Lopez", "LOPEZ", "300", "00D", secret} {
+				if strings.Contains(said, word) {
+					t.Errorf("%q is in: %s", word, said)
+				}
+			}
+		})
 	}
 }
 

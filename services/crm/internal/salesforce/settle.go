@@ -77,7 +77,7 @@ func (d *delivery) settle(ctx context.Context, r *row, result rowResult) {
 		r.size, r.err, r.id = 0, nil, result.ID
 		return
 	}
-	no := &refusal{errors: result.Errors}
+	no := d.client.refusal(0, result.Errors, hidden(r.call, r.fields, r.extra))
 	err := fmt.Errorf("salesforce refuses the call: %w", no)
 	switch judgeRow(no) {
 	case refused:

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -83,11 +85,31 @@ func (s *Sink) task(c *call.Call, extra map[string]any, in *schema) (map[string]
 	return out, addExtra(out, extra)
 }
 
-// addExtra sets the configured fields. The key and the record's identity are not to be had.
+// CheckField says why no field of a Task is configured by that name. The key and the record's identity are not to be had.
+func CheckField(name string) error {
+	if slices.ContainsFunc([]string{"attributes", "Id", keyField}, func(own string) bool { return strings.EqualFold(own, name) }) {
+		return fmt.Errorf("%s is set by onhook; give another field", name)
+	}
+	// Salesforce takes a name in any case, and would be given two values.
+	if i := slices.IndexFunc(ours, func(own string) bool { return strings.EqualFold(own, name) }); i >= 0 && ours[i] != name {
+		return fmt.Errorf("write it %s", ours[i])
+	}
+	if !fieldName.MatchString(name) {
+		return errors.New("want the API name of a field of Task, such as Promise_Date__c")
+	}
+	return nil
+}
+
+// ours are the fields that may be configured though onhook fills them.
+var ours = append([]string{"Description", "OwnerId", "Priority", "Status", "TaskSubtype", "WhatId", "WhoId"}, optional...)
+
+var fieldName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,99}$`)
+
+// addExtra sets the configured fields.
 func addExtra(out, extra map[string]any) error {
 	for name, v := range extra {
-		if slices.ContainsFunc([]string{"attributes", "Id", keyField}, func(own string) bool { return strings.EqualFold(own, name) }) {
-			return fmt.Errorf("fields: %s is set by onhook; give another field", name)
+		if err := CheckField(name); err != nil {
+			return fmt.Errorf("fields: %w", err)
 		}
 		switch v := v.(type) {
 		case string:
@@ -154,7 +176,11 @@ func (s *Sink) description(c *call.Call, rest []string) string {
 	for _, line := range rest {
 		add("", line)
 	}
-	for _, name := range s.cfg.Extracted {
+	names := s.cfg.Extracted
+	if slices.Contains(names, "*") {
+		names = slices.Sorted(maps.Keys(c.Extracted))
+	}
+	for _, name := range names {
 		if raw, ok := c.Extracted[name]; ok {
 			add(name+": ", plain(raw))
 		}

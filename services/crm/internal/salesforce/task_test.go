@@ -137,6 +137,17 @@ func TestWhatSalesforceMaySee(t *testing.T) {
 	}
 }
 
+// "*" was taken for the name of a key, so that nothing was written.
+func TestAllExtractedIsWrittenNotTheKeyCalledStar(t *testing.T) {
+	f := setup(t, func(c *Config) { c.Extracted = []string{"*"} })
+	f.deliver(retry.Done, newCall("a", func(c *call.Call) {
+		c.Extracted = map[string]json.RawMessage{"b": json.RawMessage(`2`), "c": json.RawMessage(`{"x": [1]}`), "a": json.RawMessage(`"one"`)}
+	}))
+	if text, _ := f.tasks()["altur:mx:a"]["Description"].(string); !strings.Contains(text, "a: one\nb: 2\nc: {\"x\":[1]}") {
+		t.Errorf("Description %q", text)
+	}
+}
+
 func TestTextsAreCutWhereSalesforceEnds(t *testing.T) {
 	f := setup(t, func(c *Config) { c.Transcript = true })
 	f.deliver(retry.Done, newCall("a", func(c *call.Call) {

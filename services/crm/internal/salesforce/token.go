@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +28,7 @@ const assertionLife = 3 * time.Minute
 type tokens struct {
 	fetch func(ctx context.Context) (string, error)
 	group singleflight.Group
+	own   []string // what it logs in with, which no error may tell
 
 	mu    sync.Mutex
 	token string
@@ -44,12 +48,16 @@ func newTokens(cfg Config, client *http.Client) *tokens {
 			return c.TokenSource(ctx).Token()
 		}
 	}
-	return &tokens{fetch: func(ctx context.Context) (string, error) {
+	own := []string{cfg.ClientSecret.Reveal(), url.QueryEscape(cfg.ClientSecret.Reveal())}
+	for line := range strings.Lines(cfg.PrivateKey.Reveal()) {
+		own = append(own, line)
+	}
+	return &tokens{own: own, fetch: func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, client), 30*time.Second)
 		defer cancel()
 		t, err := source(ctx)
 		if err != nil {
-			return "", loginError(err)
+			return "", loginError(err, own)
 		}
 		if t.AccessToken == "" {
 			return "", retry.Outage(outageWait, errors.New("salesforce answered the login without a token"))
@@ -93,9 +101,12 @@ func (t *tokens) cached() string {
 	return t.token
 }
 
+// secrets are what no error may tell.
+func (t *tokens) secrets() []string { return append(slices.Clone(t.own), t.cached()) }
+
 // loginError says why there is no token, with Salesforce's own words and nothing of what was sent. All of it is an
 // outage: nobody's call is at fault.
-func loginError(err error) error {
+func loginError(err error, own []string) error {
 	e, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
 		return retry.Outage(outageWait, fmt.Errorf("cannot log in to Salesforce: %w", withoutURL(err)))
@@ -109,5 +120,5 @@ func loginError(err error) error {
 		return retry.Outage(outageWait, fmt.Errorf("cannot log in to Salesforce: HTTP %d", status))
 	}
 	return retry.Outage(deniedWait, fmt.Errorf("salesforce refuses the credentials: %s: %s; look at url, client_id and its secret or key, and at the app's policies; calls wait meanwhile",
-		cmp.Or(scrub(said.Error), fmt.Sprintf("HTTP %d", e.Response.StatusCode)), cmp.Or(scrub(said.Description), "no reason given")))
+		cmp.Or(scrub(said.Error, own...), fmt.Sprintf("HTTP %d", e.Response.StatusCode)), cmp.Or(scrub(said.Description, own...), "no reason given")))
 }
