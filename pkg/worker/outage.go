@@ -115,5 +115,65 @@ func (w *Worker) awaitCheck(ctx context.Context) {
 	}
 }
 
+// probe tries one message at a time until the sink has an answer to it, and returns the messages it did not settle.
+func (w *Worker) probe(ctx context.Context, held []*bus.Message, delay time.Duration) []*bus.Message {
+	began := time.Now()
+	w.log.Warn("the sink is down; holding", zap.Int("held", len(held)))
+	for {
+		if delay <= 0 {
+			delay = w.cfg.BackoffMin
+		}
+		sleep(ctx, min(delay, w.cfg.ProbeMax))
+		if ctx.Err() != nil {
+			return held
+		}
+		var still []*bus.Message
+		if still, delay, _ = w.attempt(ctx, held[:1]); len(still) == 0 {
+			w.say(ctx, nil)
+			w.log.Info("the sink is back", zap.Duration("down", time.Since(began)))
+			return held[1:]
+		}
+		if len(held) == 1 && w.doubt(ctx, held[0]) {
+			return nil
+		}
+		held = append(held[1:], held[0]) // another one next: this one alone may be what the sink cannot take
+	}
+}
+
+// doubt asks whether the sink is down or only cannot take m. Where it takes another message m is at fault: what it took
+// for an outage is counted as a plain error, and doubt reports true.
+func (w *Worker) doubt(ctx context.Context, m *bus.Message) bool {
+	if !w.takesAnother(ctx) {
+		return false
+	}
+	w.say(ctx, nil)
+	w.settle(ctx, m, errors.New("an outage to this message alone: the sink takes others"))
+	return true
+}
+
+// takesAnother tries messages that wait until the sink takes one, fails at one, or none is left. It goes past those that
+// are left out or die: they may never have reached the sink, and prove nothing.
+func (w *Worker) takesAnother(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		others, err := w.own.Fetch(soon, 1, 0)
+		cancel()
+		if err != nil || len(others) == 0 {
+			w.handBack(ctx, others)
+			return false
+		}
+		for i := range others { // several of one envelope
+			held, _, results := w.attempt(ctx, others[i:i+1])
+			if results[resultSkipped]+results[resultDead] > 0 {
+				continue
+			}
+			w.handBack(ctx, held)
+			w.handBack(ctx, others[i+1:])
+			return results[resultDone] > 0
+		}
+	}
+	return false
+}
+
 // ErrSkipped is a handler's answer for a message that its sink is not to have. It is acknowledged, and counted as skipped.
 var ErrSkipped = errors.New("left out")
