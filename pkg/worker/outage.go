@@ -93,6 +93,35 @@ func (w *Worker) say(ctx context.Context, err error) {
 	}
 }
 
+// mostPause bounds what a sink can ask for.
+const mostPause = 24 * time.Hour
+
+// pause is how long to leave a sink alone that met err: as long as it asked for itself, else ProbeMax at most.
+func (w *Worker) pause(err error) time.Duration {
+	_, d := retry.Classify(err)
+	if d <= 0 {
+		d = w.cfg.BackoffMin
+	}
+	if retry.AtLeast(err) {
+		return min(d, mostPause)
+	}
+	return min(d, w.cfg.ProbeMax)
+}
+
+// hold waits for d, and renews the word of the outage meanwhile.
+func (w *Worker) hold(ctx context.Context, d time.Duration) {
+	end := time.Now().Add(d)
+	for left := d; left > 0 && ctx.Err() == nil; left = time.Until(end) {
+		sleep(ctx, min(left, sayAgain))
+		w.outage.mu.Lock()
+		reason := w.outage.said.reason
+		w.outage.mu.Unlock()
+		if reason != "" && ctx.Err() == nil {
+			w.say(ctx, errors.New(reason))
+		}
+	}
+}
+
 // awaitCheck asks the check until it is content, then ends the outage that Run began.
 func (w *Worker) awaitCheck(ctx context.Context) {
 	defer w.outage.end()
@@ -105,13 +134,12 @@ func (w *Worker) awaitCheck(ctx context.Context) {
 		if err == nil {
 			return
 		}
-		kind, delay := retry.Classify(err)
-		if kind != retry.Paused || delay <= 0 {
-			delay = w.backoff(failed)
+		delay := w.pause(err)
+		if kind, d := retry.Classify(err); kind != retry.Paused || d <= 0 {
+			delay = min(w.backoff(failed), w.cfg.ProbeMax)
 		}
-		delay = min(delay, w.cfg.ProbeMax)
 		w.log.Error("the sink cannot take messages yet; holding all", zap.Error(err), zap.Duration("next look", delay))
-		sleep(ctx, delay)
+		w.hold(ctx, delay)
 	}
 }
 
@@ -120,10 +148,7 @@ func (w *Worker) probe(ctx context.Context, held []*bus.Message, delay time.Dura
 	began := time.Now()
 	w.log.Warn("the sink is down; holding", zap.Int("held", len(held)))
 	for {
-		if delay <= 0 {
-			delay = w.cfg.BackoffMin
-		}
-		sleep(ctx, min(delay, w.cfg.ProbeMax))
+		w.hold(ctx, delay)
 		if ctx.Err() != nil {
 			return held
 		}

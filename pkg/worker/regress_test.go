@@ -168,3 +168,20 @@ func TestDoubtLooksPastWhatNeverReachesTheSink(t *testing.T) {
 		t.Errorf("dead %+v", dead)
 	}
 }
+
+// The looks at a sink that is down keep to what it asked for, whatever probe_max says.
+func TestProbesKeepToThePauseThatTheSinkAsksFor(t *testing.T) {
+	f := setup(t)
+	f.publish("a")
+	var got seen
+	f.start(worker.Each(func(_ context.Context, m *bus.Message) error {
+		if got.add(m); got.count("a") == 1 {
+			return retry.OutageAtLeast(time.Second, errors.New("429"))
+		}
+		return nil
+	}))
+	f.waitSettled()
+	if len(got.at) != 2 || got.at[1].Sub(got.at[0]) < time.Second {
+		t.Errorf("handled at %v", got.at)
+	}
+}

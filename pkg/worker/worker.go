@@ -41,7 +41,7 @@ type Config struct {
 	Attempts    int           `yaml:"attempts"`    // failed attempts after which a message is dead
 	BackoffMin  time.Duration `yaml:"backoff_min"` // before the second attempt
 	BackoffMax  time.Duration `yaml:"backoff_max"` // before any
-	ProbeMax    time.Duration `yaml:"probe_max"`   // between looks at a sink that is down
+	ProbeMax    time.Duration `yaml:"probe_max"`   // between looks at a sink that is down and does not say when
 	Grace       time.Duration `yaml:"grace"`       // for finishing what is in hand at shutdown
 }
 
@@ -220,7 +220,7 @@ func (w *Worker) handBack(ctx context.Context, held []*bus.Message) {
 }
 
 // attempt runs the handler once, settles every message that has an answer, and returns those that met an outage with
-// the delay it asked for. results counts how the attempt ended for each.
+// how long to leave the sink alone. results counts how the attempt ended for each.
 func (w *Worker) attempt(ctx context.Context, batch []*bus.Message) (held []*bus.Message, delay time.Duration, results map[string]int) {
 	hctx, cancel := withGrace(ctx, w.cfg.Grace)
 	defer cancel()
@@ -229,10 +229,10 @@ func (w *Worker) attempt(ctx context.Context, batch []*bus.Message) (held []*bus
 	cut := hctx.Err() != nil
 	results = map[string]int{}
 	for i, m := range batch {
-		kind, d := retry.Classify(errs[i])
+		kind, _ := retry.Classify(errs[i])
 		switch {
 		case kind == retry.Paused:
-			held, delay = append(held, m), max(delay, d)
+			held, delay = append(held, m), max(delay, w.pause(errs[i]))
 			results[resultOutage]++
 			w.metrics.results.WithLabelValues(resultOutage).Inc()
 			if len(held) == 1 {

@@ -33,11 +33,11 @@ const (
 func answered(status int, retryAfter string, now time.Time) error {
 	err := fmt.Errorf("the endpoint answered %d %s", status, http.StatusText(status))
 	wait, said := delay(retryAfter, now)
-	or := func(d time.Duration) time.Duration {
+	pause := func(d time.Duration) error {
 		if said {
-			return wait
+			return retry.OutageAtLeast(wait, err)
 		}
-		return d
+		return retry.Outage(d, err)
 	}
 	switch status / 100 {
 	case 2:
@@ -51,11 +51,14 @@ func answered(status int, retryAfter string, now time.Time) error {
 	case http.StatusGone:
 		return retry.Outage(gone, fmt.Errorf("%w: the receiver wants no more webhooks; remove the sink, or have the receiver enable the endpoint", err))
 	case http.StatusTooManyRequests:
-		return retry.Outage(or(throttled), err)
+		return pause(throttled)
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return retry.Outage(or(soon), err)
+		return pause(soon)
 	case http.StatusLocked:
-		return retry.After(or(locked), err)
+		if !said {
+			wait = locked
+		}
+		return retry.After(wait, err)
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly:
 		return again(wait, said, err)
 	}

@@ -162,9 +162,14 @@ func TestAnswered(t *testing.T) {
 		{500, "", retry.Again, 0}, {500, "60", retry.Later, time.Minute}, {501, "", retry.Again, 0}, {599, "", retry.Again, 0},
 		{502, "", retry.Paused, soon}, {503, "90", retry.Paused, 90 * time.Second}, {504, "", retry.Paused, soon},
 	} {
-		kind, d := retry.Classify(answered(tt.status, tt.after, now))
+		err := answered(tt.status, tt.after, now)
+		kind, d := retry.Classify(err)
 		if kind != tt.kind || d != tt.delay {
 			t.Errorf("%d with Retry-After %q: kind %d in %v, want %d in %v", tt.status, tt.after, kind, d, tt.kind, tt.delay)
+		}
+		_, said := delay(tt.after, now)
+		if named := kind == retry.Paused && said && tt.status != http.StatusGone; retry.AtLeast(err) != named {
+			t.Errorf("%d with Retry-After %q: the delay is the endpoint's own: %v", tt.status, tt.after, !named)
 		}
 	}
 }
