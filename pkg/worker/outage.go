@@ -59,9 +59,6 @@ func (o *outage) wait(ctx context.Context) {
 	}
 }
 
-// sayAgain is how often an outage that goes on is told of again. What nobody renews passes after hours.
-const sayAgain = time.Minute
-
 // say tells the metric, and through the broker the operator, why the worker waits, or with nil that it works.
 func (w *Worker) say(ctx context.Context, err error) {
 	o := &w.outage
@@ -73,7 +70,7 @@ func (w *Worker) say(ctx context.Context, err error) {
 			next.since = now
 		}
 	}
-	told := next.reason == o.said.reason && !o.said.at.IsZero() && (err == nil || now.Sub(o.said.at) < sayAgain)
+	told := next.reason == o.said.reason && !o.said.at.IsZero() && (err == nil || now.Sub(o.said.at) < bus.OutageRenewal)
 	if !told {
 		o.said = next
 	}
@@ -112,7 +109,7 @@ func (w *Worker) pause(err error) time.Duration {
 func (w *Worker) hold(ctx context.Context, d time.Duration) {
 	end := time.Now().Add(d)
 	for left := d; left > 0 && ctx.Err() == nil; left = time.Until(end) {
-		sleep(ctx, min(left, sayAgain))
+		sleep(ctx, min(left, bus.OutageRenewal))
 		w.outage.mu.Lock()
 		reason := w.outage.said.reason
 		w.outage.mu.Unlock()
