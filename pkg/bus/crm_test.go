@@ -269,7 +269,7 @@ func TestOutcomesAreReadAsTheyWerePublished(t *testing.T) {
 			Result: call.ResultDelivered, Attempts: 1, VendorID: "42", Note: "no contact", At: call.At(time.Now())})
 	}
 	for range 2 { // the second time as after a redelivery
-		if err := errors.Join(b.PublishOutcomes(t.Context(), want)...); err != nil {
+		if err := errors.Join(b.PublishOutcomes(t.Context(), want, make([]string, len(want)))...); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -220,6 +220,26 @@ func TestAPlainFailureIsCountedAndThenItIsDead(t *testing.T) {
 	}
 }
 
+// A redriven call counts its attempts anew: what it died of the second time was once taken for the first, said again.
+func TestACallThatDiesAgainAfterARedriveHasASecondOutcome(t *testing.T) {
+	f := setup(t)
+	var g gate
+	g.status.Store(422)
+	_, address := f.receiver(g.wrap)
+	f.start(hook("leads", address, ""))
+	f.publish(newCall("a"))
+	f.waitSettled("leads")
+	g.status.Store(413)
+	if err := f.bus.RedriveDead(t.Context(), f.dead("leads")[0].Seq); err != nil {
+		t.Fatal(err)
+	}
+	f.waitSettled("leads")
+	o := f.outcomes("leads")["a"]
+	if len(o) != 2 || !strings.Contains(o[0].Error, "422") || !strings.Contains(o[1].Error, "413") {
+		t.Errorf("%+v", o)
+	}
+}
+
 func TestASinkThatIsNewStartsWithNewCallsUnlessToldOtherwise(t *testing.T) {
 	f := setup(t)
 	f.publish(newCall("old"))

@@ -101,7 +101,11 @@ func (r *runner) handle(ctx context.Context, batch []*bus.Message) []error {
 			r.ages.Observe(items[j].Call)
 		}
 	}
-	for j, err := range r.tell(ctx, outcomes) {
+	copies := make([]string, len(told))
+	for j, i := range told {
+		copies[j] = batch[i].Copy()
+	}
+	for j, err := range r.tell(ctx, outcomes, copies) {
 		if err != nil {
 			errs[told[j]] = err
 		}
@@ -140,8 +144,8 @@ func (r *runner) outcome(c *call.Call, m *bus.Message, result call.Result) call.
 
 // tell publishes outcomes and answers, for each, why its call must come again. That the stream is full, or that it takes no
 // such message, is no reason: what is lost is the record of the delivery, not the call.
-func (r *runner) tell(ctx context.Context, outcomes []call.Outcome) []error {
-	errs := r.bus.PublishOutcomes(ctx, outcomes)
+func (r *runner) tell(ctx context.Context, outcomes []call.Outcome, copies []string) []error {
+	errs := r.bus.PublishOutcomes(ctx, outcomes, copies)
 	for i, err := range errs {
 		if kind, _ := retry.Classify(err); kind == retry.Dead || errors.Is(err, bus.ErrFull) {
 			r.log.Warn("an outcome is not recorded", zap.Error(err))
@@ -159,7 +163,7 @@ func (r *runner) dead(ctx context.Context, m *bus.Message, cause error) {
 	}
 	o := r.outcome(c, m, call.ResultDead)
 	o.Error = cause.Error()
-	for _, err := range r.bus.PublishOutcomes(ctx, []call.Outcome{o}) {
+	for _, err := range r.bus.PublishOutcomes(ctx, []call.Outcome{o}, []string{m.Copy()}) {
 		if err != nil {
 			r.log.Warn("an outcome is not recorded", zap.Error(err))
 		}
