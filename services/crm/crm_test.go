@@ -210,13 +210,44 @@ func TestARefusedCallDiesAloneWithTheAnswer(t *testing.T) {
 func TestAPlainFailureIsCountedAndThenItIsDead(t *testing.T) {
 	f := setup(t)
 	var g gate
-	g.status.Store(500)
+	g.status.Store(409)
 	_, address := f.receiver(g.wrap)
 	f.start(hook("leads", address, ""))
 	f.publish(newCall("a"))
 	f.waitSettled("leads")
-	if o := f.outcomes("leads")["a"]; len(o) != 1 || o[0].Result != call.ResultDead || o[0].Attempts != 3 || !strings.Contains(o[0].Error, "500") {
+	if o := f.outcomes("leads")["a"]; len(o) != 1 || o[0].Result != call.ResultDead || o[0].Attempts != 3 || !strings.Contains(o[0].Error, "409") {
 		t.Errorf("%+v", o)
+	}
+}
+
+// A call that the endpoint fails at every time looks like an outage while it is alone, and must not hold up the others.
+func TestACallThatAnEndpointFailsAtDiesAloneOnceOthersAreTaken(t *testing.T) {
+	f := setup(t)
+	var asked atomic.Int64
+	r, address := f.receiver(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.ContentLength > 100<<10 {
+				asked.Add(1)
+				w.WriteHeader(http.StatusInternalServerError)
+				return
+			}
+			next.ServeHTTP(w, req)
+		})
+	})
+	f.start(hook("leads", address, "body: full"))
+	f.publish(newCall("large", func(c *call.Call) { c.Analysis.Summary = strings.Repeat("a", 200<<10) }))
+	f.waitFor("more looks than there are attempts", func() bool { return asked.Load() > 5 })
+	if dead := f.dead("leads"); len(dead) != 0 {
+		t.Errorf("dead before any was taken: %+v", dead)
+	}
+	taken := 0
+	for ; taken < 100 && len(f.dead("leads")) == 0; taken++ {
+		f.publish(newCall(fmt.Sprint(taken)))
+		f.waitFor("the next one", func() bool { return len(r.Records()) == taken+1 })
+	}
+	f.waitSettled("leads")
+	if dead := f.dead("leads"); len(dead) != 1 || dead[0].Attempts != 3 || len(r.Records()) != taken {
+		t.Errorf("%+v; %d of %d taken", dead, len(r.Records()), taken)
 	}
 }
 

@@ -28,7 +28,7 @@ const (
 //	3xx 401 403 404 405 407  the address or the secret is wrong: the sink stops, and nothing is lost
 //	410                    the receiver wants no more: the sink stops
 //	429 502 503 504        the sink pauses, for as long as Retry-After says
-//	408 409 423 425, other 5xx  again; counted
+//	408 409 423 425, other 5xx  again; counted. Where no call of a batch has another answer, a 5xx pauses the sink
 //	other 4xx              the call is dead: the receiver will not take it
 func answered(status int, retryAfter string, now time.Time) error {
 	err := fmt.Errorf("the endpoint answered %d %s", status, http.StatusText(status))

@@ -244,6 +244,53 @@ func TestAnEndpointThatIsDownIsNotAskedForEachCall(t *testing.T) {
 	}
 }
 
+// An endpoint that failed at everything was once asked to death, an attempt of each call at a time.
+func TestAnEndpointThatFailsAtAllCallsIsDownAndOneThatFailsAtSomeIsNot(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		first, others int // statuses; 0 breaks the connection off
+		after         string
+		want          retry.Kind // of the others
+		wait          time.Duration
+	}{
+		"500 to all":                      {500, 500, "", retry.Paused, soon},
+		"500 to all, and when":            {500, 500, "90", retry.Paused, 90 * time.Second},
+		"all broken off":                  {0, 0, "", retry.Paused, soon},
+		"500 to some, the rest taken":     {204, 500, "", retry.Again, 0},
+		"500 to some, the rest refused":   {422, 500, "", retry.Again, 0},
+		"500 to some, the rest in use":    {423, 500, "", retry.Again, 0},
+		"broken off for some":             {204, 0, "", retry.Again, 0},
+		"500 to some, the rest throttled": {429, 500, "", retry.Paused, -1},
+		"conflicts":                       {409, 409, "", retry.Again, 0},
+	} {
+		var asked atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			status := tt.others
+			if asked.Add(1) == 1 {
+				status = tt.first
+			}
+			if status == 0 {
+				panic(http.ErrAbortHandler)
+			}
+			w.Header().Set("Retry-After", tt.after)
+			w.WriteHeader(status)
+		}))
+		c := client(t, server.URL, func(c *Config) { c.Connections = 1 })
+		kinds := map[retry.Kind]int{}
+		for _, r := range c.Deliver(t.Context(), crmtest.Calls(4)) {
+			kind, wait := retry.Classify(r.Err)
+			kinds[kind]++
+			if kind == tt.want && tt.wait >= 0 && wait != tt.wait {
+				t.Errorf("%s: again in %v, want %v: %v", name, wait, tt.wait, r.Err)
+			}
+		}
+		if kinds[tt.want] < 3 {
+			t.Errorf("%s: kinds %v, want three of %d", name, kinds, tt.want)
+		}
+		server.Close()
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
