@@ -87,27 +87,34 @@ func delay(v string, now time.Time) (time.Duration, bool) {
 	return min(max(at.Sub(now), 0), mostDelay), true
 }
 
-// failed says what it means that there was no answer.
+// failed says what it means that there was no answer. Its words are fixed where those of err name the endpoint: its address
+// is a secret.
 func failed(err error) error {
 	if errors.Is(err, errPrivate) {
-		return retry.Outage(mended, err)
+		return retry.Outage(mended, errPrivate)
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return retry.Outage(soon, errors.New("the endpoint cannot be reached: its name does not resolve"))
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return retry.Outage(mended, errors.New("no secure connection to the endpoint: its certificate is not trusted, or not for its name, or not of this time"))
 	}
 	if isTLS(err) {
 		return retry.Outage(mended, fmt.Errorf("no secure connection to the endpoint: %w", err))
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return retry.Outage(soon, fmt.Errorf("the endpoint cannot be reached: %w", err))
-	}
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 		return retry.Outage(soon, errors.New("the endpoint did not answer in time"))
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		if op.Op == "dial" {
+			return retry.Outage(soon, fmt.Errorf("the endpoint cannot be reached: %w", op.Err))
+		}
+		err = op.Err // without the addresses
 	}
 	return fmt.Errorf("no answer, and the endpoint may have the call: %w", err) // it goes by the webhook-id
 }
 
 func isTLS(err error) bool {
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return true
-	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return true
 	}

@@ -2,9 +2,13 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -220,6 +224,51 @@ func TestACertificateThatIsNotTrustedStopsTheSink(t *testing.T) {
 	err := client(t, server.URL).Deliver(t.Context(), crmtest.Calls(1))[0].Err
 	if kind, d := retry.Classify(err); kind != retry.Paused || d != mended {
 		t.Errorf("kind %d in %v: %v", kind, d, err)
+	}
+}
+
+// The address is a secret; errors of DNS and of certificates once quoted its host.
+func TestNoErrorTellsWhereTheEndpointIs(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer plain.Close()
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for name, tt := range map[string]struct {
+		address string
+		public  bool // only
+		trusted bool
+	}{
+		"no such name":             {address: "https://pa55word.invalid/"},
+		"an untrusted certificate": {address: server.URL},
+		"another's certificate":    {address: strings.Replace(server.URL, "127.0.0.1", "localhost", 1), trusted: true},
+		"not TLS":                  {address: "https://" + strings.TrimPrefix(plain.URL, "http://")},
+		"broken off":               {address: plain.URL},
+		"nobody listens":           {address: gone.URL},
+		"a private address":        {address: server.URL, public: true},
+	} {
+		c := client(t, tt.address, func(c *Config) { c.AllowPrivate = !tt.public })
+		if tt.trusted {
+			pool := x509.NewCertPool()
+			pool.AddCert(server.Certificate())
+			c.http.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		}
+		err := c.Deliver(t.Context(), crmtest.Calls(1))[0].Err
+		if kind, _ := retry.Classify(err); kind != retry.Paused {
+			t.Errorf("%s: kind %d: %v", name, kind, err)
+			continue
+		}
+		for e := err; e != nil; e = errors.Unwrap(e) {
+			for _, secret := range []string{"pa55word", "127.0.0.1", "localhost"} {
+				if strings.Contains(e.Error(), secret) {
+					t.Errorf("%s: %q is told: %v", name, secret, e)
+				}
+			}
+		}
 	}
 }
 
