@@ -187,6 +187,7 @@ func TestAddressesThatAreNotPublicAreNotConnectedTo(t *testing.T) {
 		"169.254.169.254": false, "100.100.100.200": false, "100.64.0.1": false, "168.63.129.16": false,
 		"::ffff:127.0.0.1": false, "::ffff:169.254.169.254": false, "::ffff:8.8.8.8": true, "::127.0.0.1": false, "64:ff9b::7f00:1": false,
 		"2002:7f00:1::": false, "2001:0:4136:e378:8000:63bf:3fff:fdd2": false,
+		"::ffff:0:127.0.0.1": false, "64:ff9b:1::1": false, "100::1": false, "4000::1": false, "5f00::1": false, "3fff::1": false, "192.88.99.1": false,
 		"224.0.0.1": false, "ff02::1": false, "255.255.255.255": false, "240.0.0.1": false, "198.18.0.1": false, "192.0.2.1": false, "2001:db8::1": false,
 	} {
 		if got := isPublic(netip.MustParseAddr(address)); got != public {
