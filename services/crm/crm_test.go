@@ -307,6 +307,24 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
+// The first call of a batch once waited for the tokens of all of it: of 100 calls at 0.1 per second, a quarter of an hour.
+func TestABatchGoesOutAsItsTokensCome(t *testing.T) {
+	f := setup(t)
+	r, address := f.receiver()
+	var calls []*call.Call
+	for i := range 100 {
+		calls = append(calls, newCall(fmt.Sprint(i)))
+	}
+	f.publish(calls...)
+	stop := f.start(hook("slow", address, "rate_limit: 0.1, batch: 100, concurrency: 1, grace: 0s, start: beginning"))
+	f.waitFor("the first", func() bool { return len(r.Records()) == 1 })
+	stop()
+	f.waitFor("the one to be settled", func() bool { return f.status("slow").Pending == 99 })
+	if o := f.outcomes("slow"); len(o) != 1 || f.status("slow").Scheduled != 0 {
+		t.Errorf("after a stop: outcomes %+v, %+v", o, f.status("slow"))
+	}
+}
+
 func TestWithoutASinkItRunsAndDoesNothing(t *testing.T) {
 	f := setup(t)
 	stop := f.start("")
