@@ -149,10 +149,10 @@ func TestDoubtLooksPastWhatNeverReachesTheSink(t *testing.T) {
 	f.publish("poison")
 	var got seen
 	f.start(worker.Each(func(_ context.Context, m *bus.Message) error {
-		switch name := got.add(m); {
-		case name == "poison":
+		switch got.add(m) {
+		case "poison":
 			return retry.Outage(time.Millisecond, errors.New("statement timeout"))
-		case name == "fine":
+		case "fine":
 			return nil
 		default:
 			return worker.ErrSkipped
