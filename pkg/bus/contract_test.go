@@ -256,7 +256,7 @@ func TestMessagesAreAsDocumented(t *testing.T) {
 				VendorID: "1", Note: "n", Error: "e", At: call.At(time.Now())}
 			again := o
 			again.Attempts = 2
-			if err := errors.Join(b.PublishOutcomes(t.Context(), []call.Outcome{o, again})...); err != nil {
+			if err := errors.Join(b.PublishOutcomes(t.Context(), []call.Outcome{o, again}, []string{"CALLS-1-1", "CALLS-1-1"})...); err != nil {
 				t.Fatal(err)
 			}
 			payload("outcome", last("OUTCOMES", "outcomes.>").Data)

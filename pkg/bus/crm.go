@@ -133,9 +133,14 @@ var ErrNoConsumer = errors.New("there is no such consumer")
 // ErrInUse says that a worker is fetching from a consumer.
 var ErrInUse = errors.New("a worker is running over it; stop that first")
 
+// ErrMaybeInUse says that a worker may run over a consumer that does not fetch just now: it holds messages, or has said
+// lately that it waits for its sink. One that was killed leaves the same behind.
+var ErrMaybeInUse = errors.New("a worker seems to hold calls of it, or to wait for its sink; stop it, and where none runs any more use --force")
+
 // RemoveCRM deletes the consumer of a CRM sink, with its place among the calls and what waits for another attempt. Its
-// dead messages stay. It returns how many calls were not settled.
-func (b *Bus) RemoveCRM(ctx context.Context, name string) (unsettled uint64, err error) {
+// dead messages stay. It returns how many calls were not settled. It fails with ErrInUse where a worker runs over it, and
+// unless forced with ErrMaybeInUse where one may.
+func (b *Bus) RemoveCRM(ctx context.Context, name string, force bool) (unsettled uint64, err error) {
 	c := CRM(name)
 	s, err := b.Status(ctx, c)
 	if err != nil {
@@ -145,8 +150,8 @@ func (b *Bus) RemoveCRM(ctx context.Context, name string) (unsettled uint64, err
 	if err != nil {
 		return 0, fmt.Errorf("stream %s: %w", b.prefix+redrive, err)
 	}
-	if there, err := b.js.Consumer(ctx, b.prefix+calls, c.Name); err == nil && there.CachedInfo().NumWaiting > 0 {
-		return 0, fmt.Errorf("consumer %s: %w", c.Name, ErrInUse)
+	if err := b.inUse(ctx, c, force); err != nil {
+		return 0, fmt.Errorf("consumer %s: %w", c.Name, err)
 	}
 	found := false
 	for _, stream := range []string{calls, redrive} {
@@ -164,6 +169,36 @@ func (b *Bus) RemoveCRM(ctx context.Context, name string) (unsettled uint64, err
 		return 0, fmt.Errorf("cannot delete what waits in %s for %s: %w", b.prefix+redrive, c.Name, err)
 	}
 	return s.Pending, b.SetOutage(ctx, c, nil)
+}
+
+// inUse says why c must not be deleted: with force, only what is certain.
+func (b *Bus) inUse(ctx context.Context, c Consumer, force bool) error {
+	held := 0
+	for _, stream := range []string{calls, redrive} {
+		there, err := b.js.Consumer(ctx, b.prefix+stream, c.Name)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		info := there.CachedInfo()
+		if info.NumWaiting > 0 {
+			return ErrInUse
+		}
+		held += info.NumAckPending
+	}
+	if force {
+		return nil
+	}
+	_, said, err := b.outageOf(ctx, c)
+	if err != nil {
+		return err
+	}
+	if held > 0 || time.Since(said) < 3*OutageRenewal {
+		return ErrMaybeInUse
+	}
+	return nil
 }
 
 // CallPublished is when a call went into the stream, if it is still there.

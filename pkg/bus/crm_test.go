@@ -117,10 +117,10 @@ func TestOrphansAreReportedAndDeletedOnlyByName(t *testing.T) {
 	if got := orphans("kept"); !slices.Equal(got, []string{"gone", "idle"}) {
 		t.Errorf("orphans %q", got)
 	}
-	if n, err := b.RemoveCRM(t.Context(), "gone"); err != nil || n != 2 {
+	if n, err := b.RemoveCRM(t.Context(), "gone", false); err != nil || n != 2 {
 		t.Errorf("%d were unsettled: %v", n, err)
 	}
-	if _, err := b.RemoveCRM(t.Context(), "gone"); !errors.Is(err, bus.ErrNoConsumer) {
+	if _, err := b.RemoveCRM(t.Context(), "gone", false); !errors.Is(err, bus.ErrNoConsumer) {
 		t.Errorf("removed twice: %v", err)
 	}
 	if got := orphans("kept", "idle"); len(got) != 0 {
@@ -159,7 +159,7 @@ func TestAConsumerThatAWorkerFetchesFromIsNotDeleted(t *testing.T) {
 				continue
 			}
 		}
-		_, err := b.RemoveCRM(t.Context(), "live")
+		_, err := b.RemoveCRM(t.Context(), "live", true)
 		if refused = errors.Is(err, bus.ErrInUse); !refused {
 			t.Fatalf("%v", err)
 		}
@@ -167,6 +167,53 @@ func TestAConsumerThatAWorkerFetchesFromIsNotDeleted(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// A worker that holds a batch, or waits for its sink, does not fetch: its consumer was once deleted under it.
+func TestAConsumerWhoseWorkerDoesNotFetchJustNowIsDeletedByForceAlone(t *testing.T) {
+	t.Parallel()
+	for name, busy := range map[string]func(*testing.T, *bus.Bus, bus.Consumer){
+		"it holds a call": func(t *testing.T, b *bus.Bus, c bus.Consumer) {
+			publishCalls(t, b, "a")
+			fetch(t, b, c, false, 1)
+		},
+		"it holds one that came again": func(t *testing.T, b *bus.Bus, c bus.Consumer) {
+			publishCalls(t, b, "a")
+			if err := fetch(t, b, c, false, 1)[0].Schedule(t.Context(), time.Now().Add(time.Millisecond), 1); err != nil {
+				t.Fatal(err)
+			}
+			fetch(t, b, c, true, 1)
+		},
+		"it waits for its sink": func(t *testing.T, b *bus.Bus, c bus.Consumer) {
+			if err := b.SetOutage(t.Context(), c, &bus.Outage{Reason: "401", Since: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, c := bustest.Start(t), bus.CRM("busy")
+			if _, _, err := b.Open(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			busy(t, b, c)
+			var err error
+			tick := time.NewTicker(50 * time.Millisecond)
+			defer tick.Stop()
+			for range 200 { // the broker may take its time to see that nobody fetches any more
+				if _, err = b.RemoveCRM(t.Context(), "busy", false); !errors.Is(err, bus.ErrInUse) {
+					break
+				}
+				<-tick.C
+			}
+			if !errors.Is(err, bus.ErrMaybeInUse) {
+				t.Fatalf("not refused: %v", err)
+			}
+			if _, err := b.RemoveCRM(t.Context(), "busy", true); err != nil {
+				t.Errorf("forced: %v", err)
+			}
+		})
 	}
 }
 
@@ -222,7 +269,7 @@ func TestOutcomesAreReadAsTheyWerePublished(t *testing.T) {
 			Result: call.ResultDelivered, Attempts: 1, VendorID: "42", Note: "no contact", At: call.At(time.Now())})
 	}
 	for range 2 { // the second time as after a redelivery
-		if err := errors.Join(b.PublishOutcomes(t.Context(), want)...); err != nil {
+		if err := errors.Join(b.PublishOutcomes(t.Context(), want, make([]string, len(want)))...); err != nil {
 			t.Fatal(err)
 		}
 	}

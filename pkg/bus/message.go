@@ -58,6 +58,9 @@ type Message struct {
 	pending int // messages that waited behind this one when it was delivered; -1 when that is not known
 }
 
+// Copy tells this copy of the message from others: one that was redriven, or scheduled, comes as another.
+func (m *Message) Copy() string { return m.id }
+
 // holder is what the broker wants to hear of: a message of its own, or its part in an envelope.
 type holder interface {
 	Ack() error

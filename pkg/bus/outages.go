@@ -19,6 +19,9 @@ type Outage struct {
 	Since  time.Time `json:"since"`
 }
 
+// OutageRenewal is how often a worker that waits says so again.
+const OutageRenewal = time.Minute
+
 // SetOutage says that the worker of c waits, or with nil that it works.
 func (b *Bus) SetOutage(ctx context.Context, c Consumer, o *Outage) error {
 	if o == nil {
@@ -38,22 +41,21 @@ func (b *Bus) SetOutage(ctx context.Context, c Consumer, o *Outage) error {
 	return b.publish(ctx, m, "outage:"+c.Name+":"+strconv.FormatInt(time.Now().UnixNano(), 10))
 }
 
-// outageOf is why the worker of c waits, or nil.
-func (b *Bus) outageOf(ctx context.Context, c Consumer) (*Outage, error) {
+// outageOf is why the worker of c waits, or nil, and when it said so last.
+func (b *Bus) outageOf(ctx context.Context, c Consumer) (o *Outage, said time.Time, err error) {
 	st, err := b.js.Stream(ctx, b.prefix+outages)
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", b.prefix+outages, err)
+		return nil, said, fmt.Errorf("stream %s: %w", b.prefix+outages, err)
 	}
 	raw, err := st.GetLastMsgForSubject(ctx, b.prefix+outageSubject(c.Name))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
+		return nil, said, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, said, err
 	}
-	var o Outage
 	if err := json.Unmarshal(raw.Data, &o); err != nil {
-		return nil, fmt.Errorf("stream %s: %w", b.prefix+outages, err)
+		return nil, said, fmt.Errorf("stream %s: %w", b.prefix+outages, err)
 	}
-	return &o, nil
+	return o, raw.Time, nil
 }

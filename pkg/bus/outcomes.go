@@ -19,12 +19,13 @@ import (
 const typeOutcome = "onhook.outcome.v1"
 
 // PublishOutcomes publishes what became of calls at their sinks and answers one error per outcome, in order. It waits for
-// all of them. The same outcome again within the duplicate window is one message.
-func (b *Bus) PublishOutcomes(ctx context.Context, os []call.Outcome) []error {
+// all of them. copies are, for each, the Copy of the message that it came of: the same outcome of the same copy again within
+// the duplicate window is one message.
+func (b *Bus) PublishOutcomes(ctx context.Context, os []call.Outcome, copies []string) []error {
 	errs := make([]error, len(os))
 	acks := make([]jetstream.PubAckFuture, len(os))
 	for i := range os {
-		m, err := b.outcomeMsg(os[i])
+		m, err := b.outcomeMsg(os[i], copies[i])
 		if err == nil {
 			acks[i], err = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0))
 		}
@@ -47,7 +48,7 @@ func (b *Bus) PublishOutcomes(ctx context.Context, os []call.Outcome) []error {
 	return errs
 }
 
-func (b *Bus) outcomeMsg(o call.Outcome) (*nats.Msg, error) {
+func (b *Bus) outcomeMsg(o call.Outcome, of string) (*nats.Msg, error) {
 	o.Error, o.Note = headerText(o.Error), headerText(o.Note)
 	data, err := json.Marshal(o)
 	if err != nil {
@@ -55,8 +56,9 @@ func (b *Bus) outcomeMsg(o call.Outcome) (*nats.Msg, error) {
 	}
 	m := nats.NewMsg(b.prefix + outcomeSubject(o.Sink))
 	m.Data = data
-	// A sink repeats an outcome when its message came again; a redriven call has another result, or more attempts.
-	sum := sha256.Sum256([]byte(strings.Join([]string{o.Sink, o.Provider, o.Source, string(o.Event), o.CallID, string(o.Result), fmt.Sprint(o.Attempts)}, "\x00")))
+	// A sink repeats an outcome when its message came again. A redriven call is another copy: it may die again at once, and
+	// its attempts are counted anew.
+	sum := sha256.Sum256([]byte(strings.Join([]string{o.Sink, o.Provider, o.Source, string(o.Event), o.CallID, string(o.Result), fmt.Sprint(o.Attempts), of}, "\x00")))
 	id := hex.EncodeToString(sum[:])
 	m.Header = nats.Header{
 		jetstream.MsgIDHeader: {id},

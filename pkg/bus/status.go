@@ -117,7 +117,7 @@ func (b *Bus) Status(ctx context.Context, c Consumer) (ConsumerStatus, error) {
 		return s, err
 	}
 	s.Dead = gone[b.prefix+deadSubject(c.Name)]
-	s.Outage, err = b.outageOf(ctx, c)
+	s.Outage, _, err = b.outageOf(ctx, c)
 	return s, err
 }
 

@@ -23,6 +23,7 @@ type tagged struct {
 	err   error
 	kind  Kind
 	delay time.Duration
+	least bool // whether the sink itself named the delay
 }
 
 func (t *tagged) Error() string { return t.err.Error() }
@@ -37,11 +38,25 @@ func Never(err error) error { return tag(err, Dead, 0) }
 // Outage says that the sink is down or out of quota, whatever the message; d is when it is worth looking again.
 func Outage(d time.Duration, err error) error { return tag(err, Paused, d) }
 
+// OutageAtLeast is Outage where the sink itself named d, as by Retry-After: it must not be asked sooner. See AtLeast.
+func OutageAtLeast(d time.Duration, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &tagged{err: err, kind: Paused, delay: d, least: true}
+}
+
 func tag(err error, k Kind, d time.Duration) error {
 	if err == nil {
 		return nil
 	}
 	return &tagged{err: err, kind: k, delay: d}
+}
+
+// AtLeast reports whether err is of OutageAtLeast. The outermost tag counts.
+func AtLeast(err error) bool {
+	t, ok := errors.AsType[*tagged](err)
+	return ok && t.least
 }
 
 // Classify says what err means and, for Later and Paused, the delay it asked for. The outermost tag counts.

@@ -1,8 +1,12 @@
 package worker
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/onhook/onhook/pkg/retry"
 )
 
 // The doubling once overflowed, and after some thirty attempts the longest backoff became the shortest.
@@ -35,6 +39,30 @@ func TestBackoffNeverShrinksAndStaysWithinItsBounds(t *testing.T) {
 			if got := longest(failed); got < test.max/2 {
 				t.Errorf("%+v: at most %v after %d failed attempts", test, got, failed)
 			}
+		}
+	}
+}
+
+// A vendor that asked for two hours was once asked again after probe_max.
+func TestAPauseThatTheSinkAsksForIsNotCutShort(t *testing.T) {
+	t.Parallel()
+	w := &Worker{cfg: Config{BackoffMin: time.Second, ProbeMax: time.Hour}}
+	down := errors.New("429")
+	for _, test := range []struct {
+		err  error
+		want time.Duration
+	}{
+		{retry.Outage(2*time.Hour, down), time.Hour},
+		{retry.Outage(time.Minute, down), time.Minute},
+		{retry.Outage(0, down), time.Second},
+		{retry.OutageAtLeast(2*time.Hour, down), 2 * time.Hour},
+		{fmt.Errorf("account: %w", retry.OutageAtLeast(2*time.Hour, down)), 2 * time.Hour},
+		{retry.OutageAtLeast(100*time.Hour, down), 24 * time.Hour},
+		{retry.OutageAtLeast(0, down), time.Second},
+		{retry.Outage(2*time.Hour, retry.OutageAtLeast(2*time.Hour, down)), time.Hour},
+	} {
+		if got := w.pause(test.err); got != test.want {
+			t.Errorf("%v, want %v", got, test.want)
 		}
 	}
 }

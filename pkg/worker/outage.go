@@ -59,9 +59,6 @@ func (o *outage) wait(ctx context.Context) {
 	}
 }
 
-// sayAgain is how often an outage that goes on is told of again. What nobody renews passes after hours.
-const sayAgain = time.Minute
-
 // say tells the metric, and through the broker the operator, why the worker waits, or with nil that it works.
 func (w *Worker) say(ctx context.Context, err error) {
 	o := &w.outage
@@ -73,7 +70,7 @@ func (w *Worker) say(ctx context.Context, err error) {
 			next.since = now
 		}
 	}
-	told := next.reason == o.said.reason && !o.said.at.IsZero() && (err == nil || now.Sub(o.said.at) < sayAgain)
+	told := next.reason == o.said.reason && !o.said.at.IsZero() && (err == nil || now.Sub(o.said.at) < bus.OutageRenewal)
 	if !told {
 		o.said = next
 	}
@@ -93,6 +90,35 @@ func (w *Worker) say(ctx context.Context, err error) {
 	}
 }
 
+// mostPause bounds what a sink can ask for.
+const mostPause = 24 * time.Hour
+
+// pause is how long to leave a sink alone that met err: as long as it asked for itself, else ProbeMax at most.
+func (w *Worker) pause(err error) time.Duration {
+	_, d := retry.Classify(err)
+	if d <= 0 {
+		d = w.cfg.BackoffMin
+	}
+	if retry.AtLeast(err) {
+		return min(d, mostPause)
+	}
+	return min(d, w.cfg.ProbeMax)
+}
+
+// hold waits for d, and renews the word of the outage meanwhile.
+func (w *Worker) hold(ctx context.Context, d time.Duration) {
+	end := time.Now().Add(d)
+	for left := d; left > 0 && ctx.Err() == nil; left = time.Until(end) {
+		sleep(ctx, min(left, bus.OutageRenewal))
+		w.outage.mu.Lock()
+		reason := w.outage.said.reason
+		w.outage.mu.Unlock()
+		if reason != "" && ctx.Err() == nil {
+			w.say(ctx, errors.New(reason))
+		}
+	}
+}
+
 // awaitCheck asks the check until it is content, then ends the outage that Run began.
 func (w *Worker) awaitCheck(ctx context.Context) {
 	defer w.outage.end()
@@ -105,14 +131,70 @@ func (w *Worker) awaitCheck(ctx context.Context) {
 		if err == nil {
 			return
 		}
-		kind, delay := retry.Classify(err)
-		if kind != retry.Paused || delay <= 0 {
-			delay = w.backoff(failed)
+		delay := w.pause(err)
+		if kind, d := retry.Classify(err); kind != retry.Paused || d <= 0 {
+			delay = min(w.backoff(failed), w.cfg.ProbeMax)
 		}
-		delay = min(delay, w.cfg.ProbeMax)
 		w.log.Error("the sink cannot take messages yet; holding all", zap.Error(err), zap.Duration("next look", delay))
-		sleep(ctx, delay)
+		w.hold(ctx, delay)
 	}
+}
+
+// probe tries one message at a time until the sink has an answer to it, and returns the messages it did not settle.
+func (w *Worker) probe(ctx context.Context, held []*bus.Message, delay time.Duration) []*bus.Message {
+	began := time.Now()
+	w.log.Warn("the sink is down; holding", zap.Int("held", len(held)))
+	for {
+		w.hold(ctx, delay)
+		if ctx.Err() != nil {
+			return held
+		}
+		var still []*bus.Message
+		if still, delay, _ = w.attempt(ctx, held[:1]); len(still) == 0 {
+			w.say(ctx, nil)
+			w.log.Info("the sink is back", zap.Duration("down", time.Since(began)))
+			return held[1:]
+		}
+		if len(held) == 1 && w.doubt(ctx, held[0]) {
+			return nil
+		}
+		held = append(held[1:], held[0]) // another one next: this one alone may be what the sink cannot take
+	}
+}
+
+// doubt asks whether the sink is down or only cannot take m. Where it takes another message m is at fault: what it took
+// for an outage is counted as a plain error, and doubt reports true.
+func (w *Worker) doubt(ctx context.Context, m *bus.Message) bool {
+	if !w.takesAnother(ctx) {
+		return false
+	}
+	w.say(ctx, nil)
+	w.settle(ctx, m, errors.New("an outage to this message alone: the sink takes others"))
+	return true
+}
+
+// takesAnother tries messages that wait until the sink takes one, fails at one, or none is left. It goes past those that
+// are left out or die: they may never have reached the sink, and prove nothing.
+func (w *Worker) takesAnother(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		others, err := w.own.Fetch(soon, 1, 0)
+		cancel()
+		if err != nil || len(others) == 0 {
+			w.handBack(ctx, others)
+			return false
+		}
+		for i := range others { // several of one envelope
+			held, _, results := w.attempt(ctx, others[i:i+1])
+			if results[resultSkipped]+results[resultDead] > 0 {
+				continue
+			}
+			w.handBack(ctx, held)
+			w.handBack(ctx, others[i+1:])
+			return results[resultDone] > 0
+		}
+	}
+	return false
 }
 
 // ErrSkipped is a handler's answer for a message that its sink is not to have. It is acknowledged, and counted as skipped.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,5 +94,94 @@ func TestALingerThatOutlastsTheAckWaitIsRefused(t *testing.T) {
 	_, err := worker.New(t.Context(), f.bus, bus.Decoder, worker.Each(nil), f.cfg, zap.NewNop(), prometheus.NewRegistry())
 	if err == nil || !strings.Contains(err.Error(), "nats.ack_wait") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Messages that never reached the sink were once proof that it takes others, and what it would have taken later was dead.
+func TestWhatNeverReachesTheSinkProvesNothingOfIt(t *testing.T) {
+	for name, unasked := range map[string]error{
+		"left out": worker.ErrSkipped,
+		"dies":     retry.Never(errors.New("when: no such key")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t)
+			f.cfg.Attempts = 2
+			f.cfg.ProbeMax = time.Millisecond
+			f.publish("held")
+			var got seen
+			var up atomic.Bool
+			f.start(worker.Each(func(_ context.Context, m *bus.Message) error {
+				switch got.add(m) {
+				case "held", "last":
+					if !up.Load() {
+						return retry.Outage(time.Millisecond, errors.New("connection refused"))
+					}
+					return nil
+				default:
+					return unasked
+				}
+			}))
+			for i := range 5 { // more than there are attempts
+				name := fmt.Sprint(i)
+				before := got.count("held")
+				f.publish(name)
+				f.waitFor("it, and another look at the sink", func() bool { return got.count(name) > 0 && got.count("held") > before+1 })
+			}
+			if o := f.status().Outage; o == nil || o.Reason != "connection refused" {
+				t.Errorf("the outage is said to be over: %+v", o)
+			}
+			up.Store(true)
+			f.publish("last")
+			f.waitSettled()
+			for _, d := range f.dead() {
+				if d.Origin == "WEBHOOKS/1" {
+					t.Errorf("dead in an outage: %+v", d)
+				}
+			}
+		})
+	}
+}
+
+// One that the sink takes is found behind any number of those that it is never asked about.
+func TestDoubtLooksPastWhatNeverReachesTheSink(t *testing.T) {
+	f := setup(t)
+	f.cfg.Attempts = 1
+	f.publish("poison")
+	var got seen
+	f.start(worker.Each(func(_ context.Context, m *bus.Message) error {
+		switch got.add(m) {
+		case "poison":
+			return retry.Outage(time.Millisecond, errors.New("statement timeout"))
+		case "fine":
+			return nil
+		default:
+			return worker.ErrSkipped
+		}
+	}))
+	f.waitFor("the outage", func() bool { return got.count("poison") > 1 })
+	for i := range 20 {
+		f.publish(fmt.Sprint(i))
+	}
+	f.publish("fine")
+	f.waitSettled()
+	if dead := f.dead(); len(dead) != 1 || dead[0].Origin != "WEBHOOKS/1" {
+		t.Errorf("dead %+v", dead)
+	}
+}
+
+// The looks at a sink that is down keep to what it asked for, whatever probe_max says.
+func TestProbesKeepToThePauseThatTheSinkAsksFor(t *testing.T) {
+	f := setup(t)
+	f.publish("a")
+	var got seen
+	f.start(worker.Each(func(_ context.Context, m *bus.Message) error {
+		if got.add(m); got.count("a") == 1 {
+			return retry.OutageAtLeast(time.Second, errors.New("429"))
+		}
+		return nil
+	}))
+	f.waitSettled()
+	if len(got.at) != 2 || got.at[1].Sub(got.at[0]) < time.Second {
+		t.Errorf("handled at %v", got.at)
 	}
 }

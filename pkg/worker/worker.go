@@ -41,7 +41,7 @@ type Config struct {
 	Attempts    int           `yaml:"attempts"`    // failed attempts after which a message is dead
 	BackoffMin  time.Duration `yaml:"backoff_min"` // before the second attempt
 	BackoffMax  time.Duration `yaml:"backoff_max"` // before any
-	ProbeMax    time.Duration `yaml:"probe_max"`   // between looks at a sink that is down
+	ProbeMax    time.Duration `yaml:"probe_max"`   // between looks at a sink that is down and does not say when
 	Grace       time.Duration `yaml:"grace"`       // for finishing what is in hand at shutdown
 }
 
@@ -191,10 +191,12 @@ func (w *Worker) handle(ctx context.Context, fetched []*bus.Message) {
 }
 
 func (w *Worker) handleBatch(ctx context.Context, batch []*bus.Message) {
-	for len(batch) > 0 {
-		held, delay := w.attempt(ctx, batch)
+	for again := false; len(batch) > 0; again = true {
+		held, delay, results := w.attempt(ctx, batch)
 		if len(held) == 0 {
-			w.say(ctx, nil) // an outage that was said of this batch while another loop ended it
+			if again || results[resultDone] > 0 { // what the sink is never asked about says nothing of it
+				w.say(ctx, nil) // an outage that was said of this batch while another loop ended it
+			}
 			return
 		}
 		if w.outage.begin() {
@@ -217,65 +219,20 @@ func (w *Worker) handBack(ctx context.Context, held []*bus.Message) {
 	}
 }
 
-// probe tries one message at a time until the sink has an answer to it, and returns the messages it did not settle.
-func (w *Worker) probe(ctx context.Context, held []*bus.Message, delay time.Duration) []*bus.Message {
-	began := time.Now()
-	w.log.Warn("the sink is down; holding", zap.Int("held", len(held)))
-	for {
-		if delay <= 0 {
-			delay = w.cfg.BackoffMin
-		}
-		sleep(ctx, min(delay, w.cfg.ProbeMax))
-		if ctx.Err() != nil {
-			return held
-		}
-		var still []*bus.Message
-		if still, delay = w.attempt(ctx, held[:1]); len(still) == 0 {
-			w.say(ctx, nil)
-			w.log.Info("the sink is back", zap.Duration("down", time.Since(began)))
-			return held[1:]
-		}
-		if len(held) == 1 && w.doubt(ctx, held[0]) {
-			return nil
-		}
-		held = append(held[1:], held[0]) // another one next: this one alone may be what the sink cannot take
-	}
-}
-
-// doubt asks whether the sink is down or only cannot take m: it tries another message, if one waits. Where that has an
-// answer m is at fault: what it took for an outage is counted as a plain error, and doubt reports true.
-func (w *Worker) doubt(ctx context.Context, m *bus.Message) bool {
-	soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	defer cancel()
-	others, err := w.own.Fetch(soon, 1, 0)
-	if err != nil || len(others) == 0 {
-		return false
-	}
-	held, _ := w.attempt(ctx, others[:1])
-	w.handBack(ctx, held)
-	w.handBack(ctx, others[1:]) // of the same envelope
-	if len(held) > 0 {
-		return false
-	}
-	w.say(ctx, nil)
-	w.settle(ctx, m, errors.New("an outage to this message alone: the sink takes others"))
-	return true
-}
-
 // attempt runs the handler once, settles every message that has an answer, and returns those that met an outage with
-// the delay it asked for.
-func (w *Worker) attempt(ctx context.Context, batch []*bus.Message) (held []*bus.Message, delay time.Duration) {
+// how long to leave the sink alone. results counts how the attempt ended for each.
+func (w *Worker) attempt(ctx context.Context, batch []*bus.Message) (held []*bus.Message, delay time.Duration, results map[string]int) {
 	hctx, cancel := withGrace(ctx, w.cfg.Grace)
 	defer cancel()
 	began := time.Now()
 	errs := w.call(hctx, batch)
 	cut := hctx.Err() != nil
-	results := map[string]int{}
+	results = map[string]int{}
 	for i, m := range batch {
-		kind, d := retry.Classify(errs[i])
+		kind, _ := retry.Classify(errs[i])
 		switch {
 		case kind == retry.Paused:
-			held, delay = append(held, m), max(delay, d)
+			held, delay = append(held, m), max(delay, w.pause(errs[i]))
 			results[resultOutage]++
 			w.metrics.results.WithLabelValues(resultOutage).Inc()
 			if len(held) == 1 {
@@ -290,7 +247,7 @@ func (w *Worker) attempt(ctx context.Context, batch []*bus.Message) (held []*bus
 	}
 	w.log.Info("batch", zap.Int("messages", len(batch)), zap.Any("results", results), zap.Duration("took", time.Since(began)),
 		zap.Stringer("first", batch[0].Origin), zap.Stringer("last", batch[len(batch)-1].Origin))
-	return held, delay
+	return held, delay, results
 }
 
 // call runs the handler. A wrong number of answers is a plain error for the whole batch; so is a panic for the message

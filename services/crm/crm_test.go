@@ -210,12 +210,63 @@ func TestARefusedCallDiesAloneWithTheAnswer(t *testing.T) {
 func TestAPlainFailureIsCountedAndThenItIsDead(t *testing.T) {
 	f := setup(t)
 	var g gate
-	g.status.Store(500)
+	g.status.Store(409)
 	_, address := f.receiver(g.wrap)
 	f.start(hook("leads", address, ""))
 	f.publish(newCall("a"))
 	f.waitSettled("leads")
-	if o := f.outcomes("leads")["a"]; len(o) != 1 || o[0].Result != call.ResultDead || o[0].Attempts != 3 || !strings.Contains(o[0].Error, "500") {
+	if o := f.outcomes("leads")["a"]; len(o) != 1 || o[0].Result != call.ResultDead || o[0].Attempts != 3 || !strings.Contains(o[0].Error, "409") {
+		t.Errorf("%+v", o)
+	}
+}
+
+// A call that the endpoint fails at every time looks like an outage while it is alone, and must not hold up the others.
+func TestACallThatAnEndpointFailsAtDiesAloneOnceOthersAreTaken(t *testing.T) {
+	f := setup(t)
+	var asked atomic.Int64
+	r, address := f.receiver(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.ContentLength > 100<<10 {
+				asked.Add(1)
+				w.WriteHeader(http.StatusInternalServerError)
+				return
+			}
+			next.ServeHTTP(w, req)
+		})
+	})
+	f.start(hook("leads", address, "body: full"))
+	f.publish(newCall("large", func(c *call.Call) { c.Analysis.Summary = strings.Repeat("a", 200<<10) }))
+	f.waitFor("more looks than there are attempts", func() bool { return asked.Load() > 5 })
+	if dead := f.dead("leads"); len(dead) != 0 {
+		t.Errorf("dead before any was taken: %+v", dead)
+	}
+	taken := 0
+	for ; taken < 100 && len(f.dead("leads")) == 0; taken++ {
+		f.publish(newCall(fmt.Sprint(taken)))
+		f.waitFor("the next one", func() bool { return len(r.Records()) == taken+1 })
+	}
+	f.waitSettled("leads")
+	if dead := f.dead("leads"); len(dead) != 1 || dead[0].Attempts != 3 || len(r.Records()) != taken {
+		t.Errorf("%+v; %d of %d taken", dead, len(r.Records()), taken)
+	}
+}
+
+// A redriven call counts its attempts anew: what it died of the second time was once taken for the first, said again.
+func TestACallThatDiesAgainAfterARedriveHasASecondOutcome(t *testing.T) {
+	f := setup(t)
+	var g gate
+	g.status.Store(422)
+	_, address := f.receiver(g.wrap)
+	f.start(hook("leads", address, ""))
+	f.publish(newCall("a"))
+	f.waitSettled("leads")
+	g.status.Store(413)
+	if err := f.bus.RedriveDead(t.Context(), f.dead("leads")[0].Seq); err != nil {
+		t.Fatal(err)
+	}
+	f.waitSettled("leads")
+	o := f.outcomes("leads")["a"]
+	if len(o) != 2 || !strings.Contains(o[0].Error, "422") || !strings.Contains(o[1].Error, "413") {
 		t.Errorf("%+v", o)
 	}
 }
@@ -253,6 +304,24 @@ func TestRateLimit(t *testing.T) {
 	}
 	if n := len(r.Records()); n != 100 {
 		t.Errorf("%d calls", n)
+	}
+}
+
+// The first call of a batch once waited for the tokens of all of it: of 100 calls at 0.1 per second, a quarter of an hour.
+func TestABatchGoesOutAsItsTokensCome(t *testing.T) {
+	f := setup(t)
+	r, address := f.receiver()
+	var calls []*call.Call
+	for i := range 100 {
+		calls = append(calls, newCall(fmt.Sprint(i)))
+	}
+	f.publish(calls...)
+	stop := f.start(hook("slow", address, "rate_limit: 0.1, batch: 100, concurrency: 1, grace: 0s, start: beginning"))
+	f.waitFor("the first", func() bool { return len(r.Records()) == 1 })
+	stop()
+	f.waitFor("the one to be settled", func() bool { return f.status("slow").Pending == 99 })
+	if o := f.outcomes("slow"); len(o) != 1 || f.status("slow").Scheduled != 0 {
+		t.Errorf("after a stop: outcomes %+v, %+v", o, f.status("slow"))
 	}
 }
 

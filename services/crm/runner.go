@@ -101,7 +101,11 @@ func (r *runner) handle(ctx context.Context, batch []*bus.Message) []error {
 			r.ages.Observe(items[j].Call)
 		}
 	}
-	for j, err := range r.tell(ctx, outcomes) {
+	copies := make([]string, len(told))
+	for j, i := range told {
+		copies[j] = batch[i].Copy()
+	}
+	for j, err := range r.tell(ctx, outcomes, copies) {
 		if err != nil {
 			errs[told[j]] = err
 		}
@@ -109,26 +113,46 @@ func (r *runner) handle(ctx context.Context, batch []*bus.Message) []error {
 	return errs
 }
 
-// deliver answers one result per item.
+// deliver answers one result per item. With a rate limit it sends what there are tokens for, and then waits for more: a batch
+// may hold the tokens of many minutes. What is left when the sink goes down is not sent.
 func (r *runner) deliver(ctx context.Context, items []sink.Item) []sink.Result {
+	if r.limit.Limit() == rate.Inf {
+		return r.send(ctx, items)
+	}
+	var results []sink.Result
+	for len(results) < len(items) {
+		left := items[len(results):]
+		part := left[:min(len(left), r.limit.Burst())]
+		if err := r.limit.WaitN(ctx, len(part)); err != nil {
+			return append(results, failAll(left, err)...)
+		}
+		sent := r.send(ctx, part)
+		results, left = append(results, sent...), left[len(part):]
+		for _, result := range sent {
+			if kind, _ := retry.Classify(result.Err); kind == retry.Paused {
+				return append(results, failAll(left, result.Err)...)
+			}
+		}
+	}
+	return results
+}
+
+// send is deliver without a limit.
+func (r *runner) send(ctx context.Context, items []sink.Item) []sink.Result {
 	if len(items) == 0 {
 		return nil
 	}
-	all := func(err error) []sink.Result {
-		results := make([]sink.Result, len(items))
-		for i := range results {
-			results[i].Err = err
-		}
-		return results
-	}
-	for left := len(items); left > 0 && r.limit.Limit() != rate.Inf; left -= r.limit.Burst() {
-		if err := r.limit.WaitN(ctx, min(left, r.limit.Burst())); err != nil {
-			return all(err)
-		}
-	}
 	results := r.client.Deliver(ctx, items)
 	if len(results) != len(items) {
-		return all(fmt.Errorf("the client gave %d results for %d calls", len(results), len(items)))
+		return failAll(items, fmt.Errorf("the client gave %d results for %d calls", len(results), len(items)))
+	}
+	return results
+}
+
+func failAll(items []sink.Item, err error) []sink.Result {
+	results := make([]sink.Result, len(items))
+	for i := range results {
+		results[i].Err = err
 	}
 	return results
 }
@@ -140,8 +164,13 @@ func (r *runner) outcome(c *call.Call, m *bus.Message, result call.Result) call.
 
 // tell publishes outcomes and answers, for each, why its call must come again. That the stream is full, or that it takes no
 // such message, is no reason: what is lost is the record of the delivery, not the call.
-func (r *runner) tell(ctx context.Context, outcomes []call.Outcome) []error {
-	errs := r.bus.PublishOutcomes(ctx, outcomes)
+func (r *runner) tell(ctx context.Context, outcomes []call.Outcome, copies []string) []error {
+	if ctx.Err() != nil { // the grace is over, and what was delivered until then must not be sent again
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+	}
+	errs := r.bus.PublishOutcomes(ctx, outcomes, copies)
 	for i, err := range errs {
 		if kind, _ := retry.Classify(err); kind == retry.Dead || errors.Is(err, bus.ErrFull) {
 			r.log.Warn("an outcome is not recorded", zap.Error(err))
@@ -159,7 +188,7 @@ func (r *runner) dead(ctx context.Context, m *bus.Message, cause error) {
 	}
 	o := r.outcome(c, m, call.ResultDead)
 	o.Error = cause.Error()
-	for _, err := range r.bus.PublishOutcomes(ctx, []call.Outcome{o}) {
+	for _, err := range r.bus.PublishOutcomes(ctx, []call.Outcome{o}, []string{m.Copy()}) {
 		if err != nil {
 			r.log.Warn("an outcome is not recorded", zap.Error(err))
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/service"
@@ -74,11 +75,18 @@ func (a *api) removeSink(r *http.Request) (any, error) {
 	if slices.Contains(a.sinks, sink) {
 		return nil, badRequest("crm.%s is configured; take it out of the configuration first, and start anew what reads it", sink)
 	}
-	n, err := a.bus.RemoveCRM(r.Context(), sink)
+	force := false
+	if text := r.URL.Query().Get("force"); text != "" {
+		var err error
+		if force, err = strconv.ParseBool(text); err != nil {
+			return nil, badRequest("force: want true or false")
+		}
+	}
+	n, err := a.bus.RemoveCRM(r.Context(), sink, force)
 	if errors.Is(err, bus.ErrNoConsumer) {
 		return nil, notFound(err)
 	}
-	if errors.Is(err, bus.ErrInUse) {
+	if errors.Is(err, bus.ErrInUse) || errors.Is(err, bus.ErrMaybeInUse) {
 		return nil, badRequest("%v", err)
 	}
 	return removed{n}, err

@@ -52,13 +52,18 @@ func (c *crmSetupCmd) Run(ctx context.Context, t terminal) error {
 
 type crmRemoveCmd struct {
 	client
-	Sink string `arg:"" help:"The sink's name, as it was in section crm."`
+	Sink  string `arg:"" help:"The sink's name, as it was in section crm."`
+	Force bool   `help:"Also where a worker seems to hold calls of it or to wait for its sink, as after one was killed. One that runs would end, and calls that it holds be lost."`
 }
 
 // Run deletes the consumer.
 func (c *crmRemoveCmd) Run(ctx context.Context, t terminal) error {
 	var r removed
-	if err := c.delete(ctx, "/v1/crm/"+url.PathEscape(c.Sink), &r); err != nil {
+	path := "/v1/crm/" + url.PathEscape(c.Sink)
+	if c.Force {
+		path += "?force=true"
+	}
+	if err := c.delete(ctx, path, &r); err != nil {
 		return err
 	}
 	if c.JSON {

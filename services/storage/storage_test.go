@@ -287,7 +287,7 @@ func TestOutcomesOfCRMSinksAreKeptWithTheirCall(t *testing.T) {
 		return call.Outcome{Sink: sink, Provider: c.Provider, Source: c.Source, CallID: c.CallID, Event: c.Event, Result: r, Attempts: 1, At: call.At(at.Add(after))}
 	}
 	want := []call.Outcome{outcome("hubspot", call.ResultDelivered, time.Second), outcome("webhook", call.ResultSkipped, 0)}
-	if err := errors.Join(f.bus.PublishOutcomes(t.Context(), append(want, outcome("hubspot", call.ResultDead, 0)))...); err != nil {
+	if err := errors.Join(f.bus.PublishOutcomes(t.Context(), append(want, outcome("hubspot", call.ResultDead, 0)), []string{"CALLS-1-1", "CALLS-1-1", "CALLS-1-1"})...); err != nil {
 		t.Fatal(err)
 	}
 	f.start(s)

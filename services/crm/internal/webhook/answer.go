@@ -28,16 +28,16 @@ const (
 //	3xx 401 403 404 405 407  the address or the secret is wrong: the sink stops, and nothing is lost
 //	410                    the receiver wants no more: the sink stops
 //	429 502 503 504        the sink pauses, for as long as Retry-After says
-//	408 409 423 425, other 5xx  again; counted
+//	408 409 423 425, other 5xx  again; counted. Where no call of a batch has another answer, a 5xx pauses the sink
 //	other 4xx              the call is dead: the receiver will not take it
 func answered(status int, retryAfter string, now time.Time) error {
 	err := fmt.Errorf("the endpoint answered %d %s", status, http.StatusText(status))
 	wait, said := delay(retryAfter, now)
-	or := func(d time.Duration) time.Duration {
+	pause := func(d time.Duration) error {
 		if said {
-			return wait
+			return retry.OutageAtLeast(wait, err)
 		}
-		return d
+		return retry.Outage(d, err)
 	}
 	switch status / 100 {
 	case 2:
@@ -51,11 +51,14 @@ func answered(status int, retryAfter string, now time.Time) error {
 	case http.StatusGone:
 		return retry.Outage(gone, fmt.Errorf("%w: the receiver wants no more webhooks; remove the sink, or have the receiver enable the endpoint", err))
 	case http.StatusTooManyRequests:
-		return retry.Outage(or(throttled), err)
+		return pause(throttled)
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return retry.Outage(or(soon), err)
+		return pause(soon)
 	case http.StatusLocked:
-		return retry.After(or(locked), err)
+		if !said {
+			wait = locked
+		}
+		return retry.After(wait, err)
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly:
 		return again(wait, said, err)
 	}
@@ -84,27 +87,34 @@ func delay(v string, now time.Time) (time.Duration, bool) {
 	return min(max(at.Sub(now), 0), mostDelay), true
 }
 
-// failed says what it means that there was no answer.
+// failed says what it means that there was no answer. Its words are fixed where those of err name the endpoint: its address
+// is a secret.
 func failed(err error) error {
 	if errors.Is(err, errPrivate) {
-		return retry.Outage(mended, err)
+		return retry.Outage(mended, errPrivate)
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return retry.Outage(soon, errors.New("the endpoint cannot be reached: its name does not resolve"))
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return retry.Outage(mended, errors.New("no secure connection to the endpoint: its certificate is not trusted, or not for its name, or not of this time"))
 	}
 	if isTLS(err) {
 		return retry.Outage(mended, fmt.Errorf("no secure connection to the endpoint: %w", err))
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return retry.Outage(soon, fmt.Errorf("the endpoint cannot be reached: %w", err))
-	}
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 		return retry.Outage(soon, errors.New("the endpoint did not answer in time"))
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		if op.Op == "dial" {
+			return retry.Outage(soon, fmt.Errorf("the endpoint cannot be reached: %w", op.Err))
+		}
+		err = op.Err // without the addresses
 	}
 	return fmt.Errorf("no answer, and the endpoint may have the call: %w", err) // it goes by the webhook-id
 }
 
 func isTLS(err error) bool {
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return true
-	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return true
 	}

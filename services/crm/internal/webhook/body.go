@@ -22,7 +22,13 @@ var contentTypes = map[string]string{BodyThin: "application/json", BodyFull: "ap
 var writers = map[string]func(sink.Item) ([]byte, error){
 	BodyThin: func(i sink.Item) ([]byte, error) { return marshal(newEvent(i, false)) },
 	BodyFull: func(i sink.Item) ([]byte, error) { return marshal(newEvent(i, true)) },
-	BodyVCon: func(i sink.Item) ([]byte, error) { return marshal(newVCon(i)) },
+	BodyVCon: func(i sink.Item) ([]byte, error) {
+		v, err := newVCon(i)
+		if err != nil {
+			return nil, err
+		}
+		return marshal(v)
+	},
 }
 
 // event is the body that the specification recommends. It is the same at every attempt.

@@ -3,6 +3,7 @@ package webhook
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,6 +158,20 @@ func TestVCon(t *testing.T) {
 	for _, want := range []string{"text ", "recording ", "incomplete no-answer", "incomplete busy", "transcript", "summary", "report"} {
 		if !seen[want] {
 			t.Errorf("no example has %q; there are %v", want, seen)
+		}
+	}
+}
+
+// A vCon once went out without any of its fields, and nobody was told, when one of them was no number of JSON.
+func TestAFieldThatJSONCannotHoldIsSaidWhateverTheBody(t *testing.T) {
+	t.Parallel()
+	item := crmtest.Calls(1)[0]
+	for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		item.Fields = map[string]any{"ratio": v, "fine": 1.0}
+		for _, body := range bodies {
+			if got, err := writers[body](item); err == nil {
+				t.Errorf("%s with %v is written: %s", body, v, got)
+			}
 		}
 	}
 }

@@ -3,6 +3,8 @@ package webhook
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,7 +63,7 @@ type analysis struct {
 	Encoding  string `json:"encoding"`
 }
 
-func newVCon(i sink.Item) vcon {
+func newVCon(i sink.Item) (vcon, error) {
 	c := i.Call
 	created := first(c.ReceivedAt, c.EndedAt, c.StartedAt, c.CreatedAt)
 	if created == nil {
@@ -71,8 +73,9 @@ func newVCon(i sink.Item) vcon {
 	if start := first(c.StartedAt, c.CreatedAt, c.EndedAt, c.ReceivedAt); start != nil {
 		v.Dialog = []dialog{newDialog(c, start)}
 	}
-	v.Analysis = analyses(i, len(v.Dialog) > 0)
-	return v
+	var err error
+	v.Analysis, err = analyses(i, len(v.Dialog) > 0)
+	return v, err
 }
 
 // vconID is a UUIDv8: the time that the call was received, then a hash of its identity.
@@ -162,9 +165,8 @@ func disposition(c *call.Call) string {
 	return ""
 }
 
-func analyses(i sink.Item, hasDialog bool) []analysis {
+func analyses(i sink.Item, hasDialog bool) (all []analysis, err error) {
 	c := i.Call
-	var all []analysis
 	add := func(a analysis) {
 		a.Vendor = c.Provider
 		if hasDialog {
@@ -178,10 +180,12 @@ func analyses(i sink.Item, hasDialog bool) []analysis {
 		}
 	}
 	structured := func(kind, schema string, body any) {
-		raw, err := marshal(body)
-		if err == nil { // of our own types alone
-			add(analysis{Type: kind, Product: "onhook", Schema: schema, MediaType: "application/json", Body: string(raw), Encoding: "json"})
+		raw, no := marshal(body)
+		if no != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", schema, no))
+			return
 		}
+		add(analysis{Type: kind, Product: "onhook", Schema: schema, MediaType: "application/json", Body: string(raw), Encoding: "json"})
 	}
 	if len(c.Transcript.Turns) > 0 {
 		structured("transcript", "onhook.turns/1", c.Transcript.Turns)
@@ -199,5 +203,5 @@ func analyses(i sink.Item, hasDialog bool) []analysis {
 	if len(i.Fields) > 0 {
 		structured("report", "onhook.fields/1", i.Fields)
 	}
-	return all
+	return all, err
 }

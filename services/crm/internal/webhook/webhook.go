@@ -67,9 +67,11 @@ func New(cfg Config, d Deps) (*Client, error) {
 func (c *Client) Check(context.Context) error { return nil }
 
 // Deliver posts each call, several at a time. Once the endpoint turns out to be down, the rest is not posted: it would wait
-// out as many timeouts, or hammer what asked for a pause.
+// out as many timeouts, or hammer what asked for a pause. An endpoint that fails at all of a batch is down too: what a single
+// call is to blame for shows when others are taken.
 func (c *Client) Deliver(ctx context.Context, batch []sink.Item) []sink.Result {
 	results := make([]sink.Result, len(batch))
+	statuses := make([]int, len(batch))
 	var g errgroup.Group
 	g.SetLimit(c.cfg.Connections)
 	var down atomic.Pointer[error]
@@ -83,7 +85,8 @@ func (c *Client) Deliver(ctx context.Context, batch []sink.Item) []sink.Result {
 				results[i].Err = *err
 				return nil
 			}
-			err := c.post(ctx, id, batch[i])
+			status, err := c.post(ctx, id, batch[i])
+			statuses[i] = status
 			if kind, _ := retry.Classify(err); kind == retry.Paused {
 				down.Store(&err)
 			}
@@ -91,11 +94,38 @@ func (c *Client) Deliver(ctx context.Context, batch []sink.Item) []sink.Result {
 			return nil
 		})
 	}
-	_ = g.Wait() // no function returns an error
+	_ = g.Wait()          // no function returns an error
+	if ctx.Err() == nil { // else it is the stop that broke connections off
+		pauseIfAllFail(results, statuses)
+	}
 	for i := range batch {
 		results[i] = results[last[c.id(batch[i].Call)]]
 	}
 	return results
+}
+
+// pauseIfAllFail makes outages of the failures that would be counted, where no call of the batch had an answer that speaks of
+// the call itself.
+func pauseIfAllFail(results []sink.Result, statuses []int) {
+	var failed []int
+	for i := range results {
+		kind, _ := retry.Classify(results[i].Err)
+		switch {
+		case statuses[i]/100 == 5 || statuses[i] == 0:
+			if kind == retry.Again || kind == retry.Later {
+				failed = append(failed, i)
+			}
+		case kind != retry.Paused:
+			return
+		}
+	}
+	for _, i := range failed {
+		if kind, wait := retry.Classify(results[i].Err); kind == retry.Later {
+			results[i].Err = retry.OutageAtLeast(wait, results[i].Err)
+		} else {
+			results[i].Err = retry.Outage(soon, results[i].Err)
+		}
+	}
 }
 
 // id is the webhook-id of a call: the same for every attempt, after a redrive too.
@@ -107,14 +137,15 @@ func (c *Client) id(k *call.Call) string {
 	return "msg_" + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-func (c *Client) post(ctx context.Context, id string, item sink.Item) error {
+// post returns the status of the answer too, or 0 without one.
+func (c *Client) post(ctx context.Context, id string, item sink.Item) (status int, err error) {
 	body, err := c.write(item)
 	if err != nil {
-		return retry.Never(fmt.Errorf("the call cannot be written: %w", err))
+		return 0, retry.Never(fmt.Errorf("the call cannot be written: %w", err))
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.URL.Reveal(), bytes.NewReader(body))
 	if err != nil {
-		return errors.New("the request cannot be made") // the reason would quote the address
+		return 0, errors.New("the request cannot be made") // the reason would quote the address
 	}
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	req.Header = http.Header{
@@ -126,11 +157,11 @@ func (c *Client) post(ctx context.Context, id string, item sink.Item) error {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return failed(withoutURL(err))
+		return 0, failed(withoutURL(err))
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
 	_ = resp.Body.Close()
-	return answered(resp.StatusCode, resp.Header.Get("Retry-After"), time.Now())
+	return resp.StatusCode, answered(resp.StatusCode, resp.Header.Get("Retry-After"), time.Now())
 }
 
 // sign is a signature by each live secret: a receiver that knows one of them is content.

@@ -2,9 +2,13 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -162,9 +166,14 @@ func TestAnswered(t *testing.T) {
 		{500, "", retry.Again, 0}, {500, "60", retry.Later, time.Minute}, {501, "", retry.Again, 0}, {599, "", retry.Again, 0},
 		{502, "", retry.Paused, soon}, {503, "90", retry.Paused, 90 * time.Second}, {504, "", retry.Paused, soon},
 	} {
-		kind, d := retry.Classify(answered(tt.status, tt.after, now))
+		err := answered(tt.status, tt.after, now)
+		kind, d := retry.Classify(err)
 		if kind != tt.kind || d != tt.delay {
 			t.Errorf("%d with Retry-After %q: kind %d in %v, want %d in %v", tt.status, tt.after, kind, d, tt.kind, tt.delay)
+		}
+		_, said := delay(tt.after, now)
+		if named := kind == retry.Paused && said && tt.status != http.StatusGone; retry.AtLeast(err) != named {
+			t.Errorf("%d with Retry-After %q: the delay is the endpoint's own: %v", tt.status, tt.after, !named)
 		}
 	}
 }
@@ -178,6 +187,7 @@ func TestAddressesThatAreNotPublicAreNotConnectedTo(t *testing.T) {
 		"169.254.169.254": false, "100.100.100.200": false, "100.64.0.1": false, "168.63.129.16": false,
 		"::ffff:127.0.0.1": false, "::ffff:169.254.169.254": false, "::ffff:8.8.8.8": true, "::127.0.0.1": false, "64:ff9b::7f00:1": false,
 		"2002:7f00:1::": false, "2001:0:4136:e378:8000:63bf:3fff:fdd2": false,
+		"::ffff:0:127.0.0.1": false, "64:ff9b:1::1": false, "100::1": false, "4000::1": false, "5f00::1": false, "3fff::1": false, "192.88.99.1": false,
 		"224.0.0.1": false, "ff02::1": false, "255.255.255.255": false, "240.0.0.1": false, "198.18.0.1": false, "192.0.2.1": false, "2001:db8::1": false,
 	} {
 		if got := isPublic(netip.MustParseAddr(address)); got != public {
@@ -218,6 +228,51 @@ func TestACertificateThatIsNotTrustedStopsTheSink(t *testing.T) {
 	}
 }
 
+// The address is a secret; errors of DNS and of certificates once quoted its host.
+func TestNoErrorTellsWhereTheEndpointIs(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer plain.Close()
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for name, tt := range map[string]struct {
+		address string
+		public  bool // only
+		trusted bool
+	}{
+		"no such name":             {address: "https://pa55word.invalid/"},
+		"an untrusted certificate": {address: server.URL},
+		"another's certificate":    {address: strings.Replace(server.URL, "127.0.0.1", "localhost", 1), trusted: true},
+		"not TLS":                  {address: "https://" + strings.TrimPrefix(plain.URL, "http://")},
+		"broken off":               {address: plain.URL},
+		"nobody listens":           {address: gone.URL},
+		"a private address":        {address: server.URL, public: true},
+	} {
+		c := client(t, tt.address, func(c *Config) { c.AllowPrivate = !tt.public })
+		if tt.trusted {
+			pool := x509.NewCertPool()
+			pool.AddCert(server.Certificate())
+			c.http.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		}
+		err := c.Deliver(t.Context(), crmtest.Calls(1))[0].Err
+		if kind, _ := retry.Classify(err); kind != retry.Paused {
+			t.Errorf("%s: kind %d: %v", name, kind, err)
+			continue
+		}
+		for e := err; e != nil; e = errors.Unwrap(e) {
+			for _, secret := range []string{"pa55word", "127.0.0.1", "localhost"} {
+				if strings.Contains(e.Error(), secret) {
+					t.Errorf("%s: %q is told: %v", name, secret, e)
+				}
+			}
+		}
+	}
+}
+
 // A batch for an endpoint that hangs once took as many timeouts as it had calls.
 func TestAnEndpointThatIsDownIsNotAskedForEachCall(t *testing.T) {
 	t.Parallel()
@@ -236,6 +291,53 @@ func TestAnEndpointThatIsDownIsNotAskedForEachCall(t *testing.T) {
 	}
 	if n := asked.Load(); n > 2 {
 		t.Errorf("it was asked %d times", n)
+	}
+}
+
+// An endpoint that failed at everything was once asked to death, an attempt of each call at a time.
+func TestAnEndpointThatFailsAtAllCallsIsDownAndOneThatFailsAtSomeIsNot(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		first, others int // statuses; 0 breaks the connection off
+		after         string
+		want          retry.Kind // of the others
+		wait          time.Duration
+	}{
+		"500 to all":                      {500, 500, "", retry.Paused, soon},
+		"500 to all, and when":            {500, 500, "90", retry.Paused, 90 * time.Second},
+		"all broken off":                  {0, 0, "", retry.Paused, soon},
+		"500 to some, the rest taken":     {204, 500, "", retry.Again, 0},
+		"500 to some, the rest refused":   {422, 500, "", retry.Again, 0},
+		"500 to some, the rest in use":    {423, 500, "", retry.Again, 0},
+		"broken off for some":             {204, 0, "", retry.Again, 0},
+		"500 to some, the rest throttled": {429, 500, "", retry.Paused, -1},
+		"conflicts":                       {409, 409, "", retry.Again, 0},
+	} {
+		var asked atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			status := tt.others
+			if asked.Add(1) == 1 {
+				status = tt.first
+			}
+			if status == 0 {
+				panic(http.ErrAbortHandler)
+			}
+			w.Header().Set("Retry-After", tt.after)
+			w.WriteHeader(status)
+		}))
+		c := client(t, server.URL, func(c *Config) { c.Connections = 1 })
+		kinds := map[retry.Kind]int{}
+		for _, r := range c.Deliver(t.Context(), crmtest.Calls(4)) {
+			kind, wait := retry.Classify(r.Err)
+			kinds[kind]++
+			if kind == tt.want && tt.wait >= 0 && wait != tt.wait {
+				t.Errorf("%s: again in %v, want %v: %v", name, wait, tt.wait, r.Err)
+			}
+		}
+		if kinds[tt.want] < 3 {
+			t.Errorf("%s: kinds %v, want three of %d", name, kinds, tt.want)
+		}
+		server.Close()
 	}
 }
 
