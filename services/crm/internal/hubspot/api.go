@@ -159,9 +159,9 @@ func (c *Client) read(a *answer, out any) error {
 		if !named {
 			after = dailyPause
 		}
-		return retry.Outage(after, fmt.Errorf("HubSpot: %w: the account is being moved", f))
+		return retry.OutageAtLeast(after, fmt.Errorf("HubSpot: %w: the account is being moved", f))
 	case s >= 500:
-		return retry.Outage(max(after, downPause), fmt.Errorf("HubSpot is down: %w", f))
+		return retry.OutageAtLeast(max(after, downPause), fmt.Errorf("HubSpot is down: %w", f))
 	default:
 		return retry.Outage(setupPause, fmt.Errorf("HubSpot: %w: not an answer of API version %s; check the sink's url", f, apiVersion))
 	}
@@ -170,7 +170,7 @@ func (c *Client) read(a *answer, out any) error {
 // tooMany says when there is quota again.
 func (c *Client) tooMany(h http.Header, f *failure) error {
 	if strings.EqualFold(string(f.body.PolicyName), "DAILY") {
-		return retry.Outage(c.untilMidnight(time.Now()), fmt.Errorf("HubSpot: %w: the account's daily quota is used up", f))
+		return retry.OutageAtLeast(c.untilMidnight(time.Now()), fmt.Errorf("HubSpot: %w: the account's daily quota is used up", f))
 	}
 	d, named := retryAfter(h)
 	if ms, err := strconv.Atoi(h.Get("X-HubSpot-RateLimit-Interval-Milliseconds")); !named && err == nil && ms > 0 {
@@ -178,7 +178,7 @@ func (c *Client) tooMany(h http.Header, f *failure) error {
 	} else if !named {
 		d = window
 	}
-	return retry.Outage(d, fmt.Errorf("HubSpot: %w: the quota is used up", f))
+	return retry.OutageAtLeast(d, fmt.Errorf("HubSpot: %w: the quota is used up", f))
 }
 
 // untilMidnight is how long the account's day still lasts, and a minute.

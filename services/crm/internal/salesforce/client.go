@@ -134,7 +134,7 @@ func (c *client) judge(a answer, into any, hide []string) error {
 	case a.status < 400:
 		return retry.Outage(deniedWait, fmt.Errorf("salesforce points elsewhere (HTTP %d); is url the org's My Domain?", a.status))
 	case a.status >= 500, a.status == http.StatusRequestTimeout, a.status == http.StatusTooManyRequests, no.has("SERVER_UNAVAILABLE"):
-		return retry.Outage(retryAfter(a.header, outageWait), fmt.Errorf("salesforce is not working: %w", no))
+		return retry.OutageAtLeast(retryAfter(a.header, outageWait), fmt.Errorf("salesforce is not working: %w", no))
 	case no.has("UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT"):
 		return fmt.Errorf("salesforce could not at this time: %w", no) // counted: plain, but for its words
 	case slices.Contains(refusals, a.status):
