@@ -26,8 +26,8 @@ const (
 	searches    = 4                // in a second; HubSpot allows 5 to all clients of the account
 	lockedPause = 2 * time.Second
 	downPause   = 10 * time.Second
-	setupPause  = time.Minute // between looks at what a person has to put right
-	dailyPause  = time.Hour   // where it is not known when the account's day ends
+	setupPause  = time.Minute    // between looks at what a person has to put right
+	dailyPause  = time.Hour      // where it is not known when the account's day ends
 	longest     = 24 * time.Hour // that HubSpot is believed
 )
 
