@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,6 +44,7 @@ type waiting struct {
 	ctx    context.Context
 	d      *Delivery
 	since  time.Time
+	until  time.Time  // when the publisher leaves; zero: it does not
 	record []byte     // d in an envelope's form; nil where it may go out alone
 	done   chan error // with room for the answer: its reader may have left
 }
@@ -52,10 +52,11 @@ type waiting struct {
 // commit hands d to the next group and returns when that is stored, or ctx ends.
 func (c *committer) commit(ctx context.Context, d *Delivery) error {
 	w := &waiting{ctx: ctx, d: d, since: time.Now(), done: make(chan error, 1)}
+	w.until, _ = ctx.Deadline()
 	c.mu.Lock()
-	busy, wait := c.busy, c.wait()
+	busy, wait := c.busy, c.wait(w.since)
 	c.mu.Unlock()
-	if wait > w.left()/2 {
+	if w.gone(w.since.Add(2 * wait)) {
 		return ErrOverload
 	}
 	if busy {
@@ -102,14 +103,14 @@ func (c *committer) run(ctx context.Context) {
 // wait is about how long a delivery that came now would take to be stored, and not less than the oldest has waited. It is 0
 // for one that is alone: something must be tried, or it would never be seen that the broker is fast again. The caller
 // holds mu.
-func (c *committer) wait() time.Duration {
+func (c *committer) wait(now time.Time) time.Duration {
 	if !c.busy && len(c.waiting) == 0 {
 		return 0
 	}
 	groups := 2 + max(len(c.waiting)/maxDeliveries, c.bytes/maxEnvelope) // the one in flight, and its own
 	wait := time.Duration(groups) * c.usual
 	if len(c.waiting) > 0 && !c.failing {
-		wait = max(wait, time.Since(c.waiting[0].since))
+		wait = max(wait, now.Sub(c.waiting[0].since))
 	}
 	return wait
 }
@@ -123,13 +124,8 @@ func (c *committer) learn(took time.Duration, err error) {
 	}
 }
 
-// left is how long the publisher still waits.
-func (w *waiting) left() time.Duration {
-	if deadline, ok := w.ctx.Deadline(); ok {
-		return time.Until(deadline)
-	}
-	return math.MaxInt64
-}
+// gone reports that the publisher will have left at t.
+func (w *waiting) gone(t time.Time) bool { return !w.until.IsZero() && t.After(w.until) }
 
 // size is what w adds to a message, in bytes.
 func (w *waiting) size() int {
@@ -146,6 +142,7 @@ func (c *committer) next() []*waiting {
 	defer c.mu.Unlock()
 	var group []*waiting
 	size, taken := 0, 0
+	stored := time.Now().Add(c.usual)
 	for _, w := range c.waiting {
 		grown := size + w.size()
 		if len(group) == maxDeliveries || len(group) > 0 && grown > maxEnvelope {
@@ -153,7 +150,7 @@ func (c *committer) next() []*waiting {
 		}
 		taken++
 		c.bytes -= w.size()
-		if w.ctx.Err() == nil && (len(group) == 0 || w.left() > c.usual) {
+		if w.ctx.Err() == nil && (len(group) == 0 || !w.gone(stored)) {
 			group, size = append(group, w), grown
 		} else {
 			w.done <- ErrOverload
