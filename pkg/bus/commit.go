@@ -167,7 +167,11 @@ func (c *committer) message(group []*waiting) (*nats.Msg, string) {
 	if first := group[0].d; len(group) == 1 {
 		return c.plain(first), first.ID
 	}
-	var data []byte
+	size := 0
+	for _, w := range group {
+		size += recordRoom + w.size()
+	}
+	data := make([]byte, 0, size)
 	ids := make([]string, len(group))
 	for i, w := range group {
 		ids[i] = w.d.ID

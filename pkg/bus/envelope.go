@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ import (
 const (
 	envelopeVersion = "1"
 	recordHead      = 12
+	recordRoom      = 256 // bytes that a record usually takes beside its body
 	flagS2          = 1
 
 	maxDeliveries = 256
@@ -42,6 +44,9 @@ var (
 // AppendRecord appends d to b as an envelope's record, which is how a delivery is kept on disk too.
 func AppendRecord(b []byte, d *Delivery) []byte {
 	at := len(b)
+	if len(d.Body) <= compressAbove {
+		b = slices.Grow(b, recordRoom+len(d.Body))
+	}
 	b = append(b, marker[:]...)
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
 	b = append(b, 0)
