@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onhook/onhook/pkg/bus"
@@ -30,21 +29,6 @@ func newLarge() *bus.Delivery {
 	d := newDelivery("")
 	d.Body = large()
 	return d
-}
-
-// dial is a client of the test's own.
-func dial(t *testing.T, srv *bustest.Server) jetstream.JetStream {
-	t.Helper()
-	nc, err := nats.Connect(srv.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
 }
 
 func objects(t *testing.T, js jetstream.JetStream, bucket string) []*jetstream.ObjectInfo {
@@ -84,7 +68,7 @@ func TestLargeBody(t *testing.T) {
 		if err != nil || streams[0].Messages != 1 {
 			t.Errorf("%q: %v %+v", prefix, err, streams)
 		}
-		if all := objects(t, dial(t, srv), prefix+"bodies"); len(all) != 2 { // one of each attempt
+		if all := objects(t, admin(t, srv), prefix+"bodies"); len(all) != 2 { // one of each attempt
 			t.Errorf("%q: %d objects", prefix, len(all))
 		}
 	}
@@ -95,7 +79,7 @@ func TestBodyBeyondTheStreamsLimit(t *testing.T) {
 	t.Parallel()
 	srv := bustest.StartServer(t)
 	b := srv.Connect(t)
-	js := dial(t, srv)
+	js := admin(t, srv)
 	st, err := js.Stream(t.Context(), "WEBHOOKS")
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +103,7 @@ func TestABuriedDeliveryTakesItsLargeBodyAlong(t *testing.T) {
 	t.Parallel()
 	srv := bustest.StartServer(t)
 	b := srv.Connect(t)
-	js := dial(t, srv)
+	js := admin(t, srv)
 	want := newLarge()
 	if err := b.PublishDelivery(t.Context(), want); err != nil {
 		t.Fatal(err)
@@ -172,7 +156,7 @@ func TestALostLargeBodyIsNoOutage(t *testing.T) {
 	t.Parallel()
 	srv := bustest.StartServer(t)
 	b := srv.Connect(t)
-	js := dial(t, srv)
+	js := admin(t, srv)
 	store, err := js.ObjectStore(t.Context(), "bodies")
 	if err != nil {
 		t.Fatal(err)
@@ -248,7 +232,7 @@ func TestALargeBodyWhileTheBrokerIsAwayIsAnOutage(t *testing.T) {
 func TestWhatIsBuriedOfAStreamThatWasMadeAnewIsKeptBesideTheOld(t *testing.T) {
 	t.Parallel()
 	srv := bustest.StartServer(t)
-	js := dial(t, srv)
+	js := admin(t, srv)
 	want := map[string]bool{}
 	for i := range 2 {
 		b := srv.Connect(t)

@@ -22,18 +22,26 @@ var ErrDuplicate = errors.New("the call is known already")
 // PublishCalls publishes each call once and answers one error per call, in order: nil when it is stored, ErrDuplicate
 // when a call of the same identity was there before, else what failed. It waits for all of them. A nil call is skipped.
 func (b *Bus) PublishCalls(ctx context.Context, cs []*call.Call) []error {
-	errs := make([]error, len(cs))
-	acks := make([]jetstream.PubAckFuture, len(cs))
-	for i, c := range cs {
-		if c == nil {
-			continue
+	// No message id: the subject is the identity, and the stream refuses the second one for as long as it keeps the first.
+	return b.publishAll(ctx, len(cs), func(i int) (*nats.Msg, error) {
+		if cs[i] == nil {
+			return nil, nil
 		}
-		m, err := b.callMsg(c)
-		if err != nil {
+		return b.callMsg(cs[i])
+	})
+}
+
+// publishAll publishes n messages at once and waits for all of them. It skips those that are nil, and answers what message
+// says of one that cannot be made.
+func (b *Bus) publishAll(ctx context.Context, n int, message func(i int) (*nats.Msg, error)) []error {
+	errs := make([]error, n)
+	acks := make([]jetstream.PubAckFuture, n)
+	for i := range n {
+		m, err := message(i)
+		if m == nil || err != nil {
 			errs[i] = err
 			continue
 		}
-		// No message id: the subject is the identity, and the stream refuses the second one for as long as it keeps the first.
 		if acks[i], err = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)); err != nil {
 			errs[i] = publishError(err)
 		}

@@ -49,7 +49,7 @@ func TestContactsAreRememberedBySinkAcrossProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	get("changed", numbers[:3], map[string]string{numbers[0]: "new", numbers[2]: "2"})
-	st, err := jetStream(t, s).Stream(t.Context(), "KV_contacts")
+	st, err := admin(t, s).Stream(t.Context(), "KV_contacts")
 	if err != nil || st.CachedInfo().Config.MaxAge != 30*24*time.Hour {
 		t.Errorf("the bucket keeps for %v: %v", st.CachedInfo().Config.MaxAge, err)
 	}

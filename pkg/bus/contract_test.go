@@ -16,7 +16,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -85,27 +84,13 @@ func readAsyncAPI(t *testing.T) (asyncAPI, *jsonschema.Compiler) {
 	return doc, compiler
 }
 
-func jetStream(t *testing.T, s *bustest.Server) jetstream.JetStream {
-	t.Helper()
-	nc, err := nats.Connect(s.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
-}
-
 // TestStreamsAreAsDocumented holds x-streams and the streams that are really created together, setting by setting.
 func TestStreamsAreAsDocumented(t *testing.T) {
 	t.Parallel()
 	doc, _ := readAsyncAPI(t)
 	s := bustest.StartServer(t)
 	s.Connect(t)
-	js := jetStream(t, s)
+	js := admin(t, s)
 	got := map[string]map[string]any{}
 	for info := range js.ListStreams(t.Context()).Info() {
 		raw, err := json.Marshal(info.Config)
@@ -163,7 +148,7 @@ func TestMessagesAreAsDocumented(t *testing.T) {
 	doc, compiler := readAsyncAPI(t)
 	s := bustest.StartServer(t)
 	b := s.Connect(t)
-	js := jetStream(t, s)
+	js := admin(t, s)
 	last := func(stream, subject string) *jetstream.RawStreamMsg {
 		t.Helper()
 		st, err := js.Stream(t.Context(), stream)
@@ -331,7 +316,7 @@ func TestCallIDsAreEscapedAsDocumented(t *testing.T) {
 	doc, _ := readAsyncAPI(t)
 	s := bustest.StartServer(t)
 	b := s.Connect(t)
-	st, err := jetStream(t, s).Stream(t.Context(), "CALLS")
+	st, err := admin(t, s).Stream(t.Context(), "CALLS")
 	if err != nil {
 		t.Fatal(err)
 	}

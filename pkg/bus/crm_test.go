@@ -136,7 +136,7 @@ func TestOrphansAreReportedAndDeletedOnlyByName(t *testing.T) {
 func TestAConsumerThatAWorkerFetchesFromIsNotDeleted(t *testing.T) {
 	t.Parallel()
 	s := bustest.StartServer(t)
-	b, js := s.Connect(t), jetStream(t, s)
+	b, js := s.Connect(t), admin(t, s)
 	own, _, err := b.Open(t.Context(), bus.CRM("live"))
 	if err != nil {
 		t.Fatal(err)

@@ -87,7 +87,7 @@ func publishTraced(t *testing.T) {
 	wg.Wait()
 	publish(100)
 	_ = os.Remove(endMark)
-	st, err := dial(t, srv).Stream(t.Context(), "WEBHOOKS")
+	st, err := admin(t, srv).Stream(t.Context(), "WEBHOOKS")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,37 +22,14 @@ const typeOutcome = "onhook.outcome.v1"
 // all of them. copies are, for each, the Copy of the message that it came of: the same outcome of the same copy again within
 // the duplicate window is one message.
 func (b *Bus) PublishOutcomes(ctx context.Context, os []call.Outcome, copies []string) []error {
-	errs := make([]error, len(os))
-	acks := make([]jetstream.PubAckFuture, len(os))
-	for i := range os {
-		m, err := b.outcomeMsg(os[i], copies[i])
-		if err == nil {
-			acks[i], err = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0))
-		}
-		if err != nil {
-			errs[i] = publishError(err)
-		}
-	}
-	for i, ack := range acks {
-		if ack == nil {
-			continue
-		}
-		select {
-		case <-ack.Ok():
-		case err := <-ack.Err():
-			errs[i] = publishError(err)
-		case <-ctx.Done():
-			errs[i] = ctx.Err()
-		}
-	}
-	return errs
+	return b.publishAll(ctx, len(os), func(i int) (*nats.Msg, error) { return b.outcomeMsg(os[i], copies[i]) })
 }
 
 func (b *Bus) outcomeMsg(o call.Outcome, of string) (*nats.Msg, error) {
 	o.Error, o.Note = headerText(o.Error), headerText(o.Note)
 	data, err := json.Marshal(o)
 	if err != nil {
-		return nil, fmt.Errorf("an outcome of sink %s cannot be written as JSON: %w", o.Sink, err)
+		return nil, retry.Never(fmt.Errorf("an outcome of sink %s cannot be written as JSON: %w", o.Sink, err))
 	}
 	m := nats.NewMsg(b.prefix + outcomeSubject(o.Sink))
 	m.Data = data
