@@ -17,6 +17,7 @@ import (
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
 	"github.com/onhook/onhook/services/crm/internal/mask"
+	"github.com/onhook/onhook/services/crm/internal/phone"
 )
 
 // callKey is the unique property of calls: call.Key.
@@ -68,7 +69,7 @@ func customerNumber(k *call.Call) string {
 	if k.CustomerPhone == nil {
 		return ""
 	}
-	return validNumber(k.CustomerPhone.E164)
+	return phone.E164(k.CustomerPhone.E164)
 }
 
 // callInput is what HubSpot is given of a call.
@@ -197,7 +198,7 @@ func number(p *call.Phone) string {
 	if p == nil {
 		return ""
 	}
-	if valid := validNumber(p.E164); valid != "" {
+	if valid := phone.E164(p.E164); valid != "" {
 		return valid
 	}
 	return p.Raw

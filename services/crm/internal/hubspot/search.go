@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/onhook/onhook/services/crm/internal/phone"
 )
 
 // The properties of contacts that HubSpot's search has for numbers: without country code, punctuation or extension.
@@ -46,7 +48,7 @@ func (c *Client) searchByNumber(ctx context.Context, people []*person) error {
 func (c *Client) searchPages(ctx context.Context, people []*person) ([]result, error) {
 	var values []string
 	for _, p := range people {
-		if n := national(p.number); !slices.Contains(values, n) {
+		if n := phone.National(p.number); !slices.Contains(values, n) {
 			values = append(values, n)
 		}
 	}
@@ -74,7 +76,7 @@ func (c *Client) searchPages(ctx context.Context, people []*person) ([]result, e
 func (p *person) choose(found []result) {
 	var have []result
 	for _, r := range found {
-		if isNumber(string(r.Properties["phone"]), p.number) || isNumber(string(r.Properties["mobilephone"]), p.number) {
+		if phone.Same(string(r.Properties["phone"]), p.number) || phone.Same(string(r.Properties["mobilephone"]), p.number) {
 			have = append(have, r)
 		}
 	}

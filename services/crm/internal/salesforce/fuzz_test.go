@@ -57,19 +57,3 @@ func FuzzScrub(f *testing.F) {
 		}
 	})
 }
-
-// FuzzPhone: what people are matched by is E.164, and reading it again changes nothing.
-func FuzzPhone(f *testing.F) {
-	for _, s := range []string{"+525512345678", "+5215512345678", "+1 (415) 555-2671", "", "+", "+52", "tel:+49301234567", "+44 20 7946 0958;ext=1"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, raw string) {
-		n := e164(raw)
-		if n == "" {
-			return
-		}
-		if strings.Trim(n, "+0123456789") != "" || n[0] != '+' || e164(n) != n || !samePhone(n, n) || national(n) == "" {
-			t.Errorf("%q became %q", raw, n)
-		}
-	})
-}

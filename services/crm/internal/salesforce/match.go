@@ -13,6 +13,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
+	"github.com/onhook/onhook/services/crm/internal/phone"
 )
 
 // leadPrefix begins the ids of Leads. A Task names a Contact or a Lead in the same field.
@@ -106,10 +107,10 @@ func customer(c *call.Call) string {
 	if c.CustomerPhone == nil {
 		return ""
 	}
-	if n := e164(c.CustomerPhone.E164); n != "" {
+	if n := phone.E164(c.CustomerPhone.E164); n != "" {
 		return n
 	}
-	return e164(c.CustomerPhone.Raw)
+	return phone.E164(c.CustomerPhone.Raw)
 }
 
 // find asks Salesforce who has the numbers of calls, which it empties, and says so in people.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
+	"github.com/onhook/onhook/services/crm/internal/phone"
 )
 
 // phoneFields are where people keep numbers; MobilePhone and the rest are not on every object.
@@ -118,7 +119,7 @@ func (d *delivery) searchOne(ctx context.Context, number string) ([]candidate, e
 			scopes = append(scopes, scope{s.o.name, append([]string{"Id", "CreatedDate", phoneField}, s.o.phones()...), s.where})
 		}
 	}
-	body := map[string]any{"q": national(number), "in": "PHONE", "sobjects": scopes}
+	body := map[string]any{"q": phone.National(number), "in": "PHONE", "sobjects": scopes}
 	var answer struct {
 		Records []map[string]any `json:"searchRecords"`
 	}
@@ -130,7 +131,7 @@ func (d *delivery) searchOne(ctx context.Context, number string) ([]candidate, e
 		text := func(name string) string { s, _ := record[name].(string); return s }
 		attributes, _ := record["attributes"].(map[string]any)
 		kind, _ := attributes["type"].(string)
-		has := slices.ContainsFunc(phoneFields, func(name string) bool { return samePhone(text(name), number) })
+		has := slices.ContainsFunc(phoneFields, func(name string) bool { return phone.Same(text(name), number) })
 		if has && text("Id") != "" && (kind == "Contact" || kind == "Lead") {
 			hits = append(hits, candidate{kind, text("Id"), text("CreatedDate"), text(phoneField)})
 		}

@@ -167,23 +167,3 @@ func TestTextsAreCutWhereSalesforceEnds(t *testing.T) {
 		t.Errorf("a result of %d units", n)
 	}
 }
-
-func TestNumbersAreCompared(t *testing.T) {
-	t.Parallel()
-	for raw, want := range map[string]string{
-		"+525512345678": "+525512345678", "+5215512345678": "+525512345678", "+52 (55) 1234-5678": "+525512345678", "+14155552671": "+14155552671",
-		"+521234567890": "", "+000000000000": "", "5512345678": "", "": "", "+": "", "anonymous": "", "+1": "", "+52155123456789": "",
-	} {
-		if got := e164(raw); got != want {
-			t.Errorf("%q is %q, want %q", raw, got, want)
-		}
-	}
-	for stored, want := range map[string]bool{
-		"(55) 1234-5678": true, "55 1234 5678": true, "+5215512345678": true, "0052 55 1234 5678": true, "+1 5512345678": false, "12345678": false, "": false, "call Zoë": false,
-		"525512345678": true, "+525512345678": true,
-	} {
-		if got := samePhone(stored, zoe); got != want {
-			t.Errorf("%q is the number: %t, want %t", stored, got, want)
-		}
-	}
-}

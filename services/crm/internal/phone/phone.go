@@ -1,4 +1,5 @@
-package salesforce
+// Package phone compares telephone numbers, and invents none.
+package phone
 
 import (
 	"strings"
@@ -6,23 +7,23 @@ import (
 	"github.com/nyaruka/phonenumbers"
 )
 
-// e164 is a number in the form that people are matched by, or empty where raw is no valid number with its country
+// E164 is a number in the form that people are matched by, or empty where raw is no valid number with its country
 // code. Nothing is added to a number: a country is not guessed.
-func e164(raw string) string {
+func E164(raw string) string {
 	if !strings.HasPrefix(raw, "+") {
 		return ""
 	}
-	return parsePhone(raw, "ZZ")
+	return parse(raw, "ZZ")
 }
 
-// samePhone reports whether stored, which people type as they like, can be read as number. A country code that is not
+// Same reports whether stored, which people type as they like, can be read as number. A country code that is not
 // written is taken to be number's own: this only compares, nothing is stored.
-func samePhone(stored, number string) bool {
+func Same(stored, number string) bool {
 	n, err := phonenumbers.Parse(number, "ZZ")
-	return err == nil && parsePhone(stored, phonenumbers.GetRegionCodeForNumber(n)) == number
+	return err == nil && parse(stored, phonenumbers.GetRegionCodeForNumber(n)) == number
 }
 
-func parsePhone(raw, region string) string {
+func parse(raw, region string) string {
 	n, err := phonenumbers.Parse(raw, region)
 	if err != nil {
 		return ""
@@ -39,8 +40,8 @@ func parsePhone(raw, region string) string {
 	return phonenumbers.Format(n, phonenumbers.E164)
 }
 
-// national is the number without its country code, as people write it.
-func national(number string) string {
+// National is the number without its country code, as people write it.
+func National(number string) string {
 	n, err := phonenumbers.Parse(number, "ZZ")
 	if err != nil {
 		return ""
