@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"math/rand/v2"
-	"os"
 	"testing"
 
 	"github.com/onhook/onhook/deploy/e2e/powercut"
@@ -29,7 +28,7 @@ func cutPower(sync string, loss bool) func(*testing.T, *suite, *result) {
 			}
 			l.awaitAcks(20 + rand.IntN(100))
 			in.broker.halt()
-			d.fs.Cut()
+			d.do(d.fs.Cut())
 			r.Injected++
 			halt(append(in.all(), in.broker)...)
 			d.replace()
@@ -52,7 +51,7 @@ func cutPowerTogether(t *testing.T, s *suite, r *result) {
 	for range s.count(2, 10) {
 		l.awaitAcks(20 + rand.IntN(100))
 		in.onhook.halt()
-		d.fs.Cut()
+		d.do(d.fs.Cut())
 		r.Injected++
 		in.onhook.awaitDown()
 		d.replace()
@@ -73,7 +72,7 @@ func cutPowerOfSpool(t *testing.T, s *suite, r *result) {
 		halt(in.broker)
 		l.awaitAcks(20 + rand.IntN(100))
 		ingress.halt()
-		d.fs.Cut()
+		d.do(d.fs.Cut())
 		r.Injected++
 		ingress.awaitDown()
 		d.replace()
@@ -100,20 +99,16 @@ type disk struct {
 	t    *testing.T
 	bare string // what is on it
 	at   string // where it is mounted
-	fs   *powercut.FS
+	fs   *powercut.Process
 }
 
 // newDisk mounts a disk until the test ends, or skips the fault. What writes to it is to be started after it, so that it
 // ends before it.
 func newDisk(t *testing.T, r *result) *disk {
 	t.Helper()
-	if os.Getenv("ONHOOK_TORTURE") != "long" {
-		// Once a run stood still: a process that touches the file system that it serves itself can wait for itself.
-		r.skip(t, "Its file system is served by the test itself: in the long form only.")
-	}
 	d := &disk{t: t, bare: t.TempDir(), at: t.TempDir()}
 	var err error
-	if d.fs, err = powercut.Mount(d.bare, d.at); err != nil {
+	if d.fs, err = powercut.Start(d.bare, d.at); err != nil {
 		r.skip(t, "It needs FUSE and root: %v.", err)
 	}
 	t.Cleanup(func() {
@@ -124,13 +119,21 @@ func newDisk(t *testing.T, r *result) *disk {
 	return d
 }
 
+// do holds for what was asked of the disk.
+func (d *disk) do(err error) {
+	d.t.Helper()
+	if err != nil {
+		d.t.Fatalf("the disk: %v", err)
+	}
+}
+
 // replace takes the file system away, and mounts a new one over what is on the disk.
 func (d *disk) replace() {
 	d.t.Helper()
 	if err := d.fs.Unmount(); err != nil {
 		d.t.Fatalf("unmount: %v", err)
 	}
-	fs, err := powercut.Mount(d.bare, d.at)
+	fs, err := powercut.Start(d.bare, d.at)
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ const (
 func saturate(t *testing.T, s *suite, r *result) {
 	const maxInFlight = 128 << 20 // of bodies: the default of ingress.max_inflight
 	d := newDisk(t, r)
-	d.fs.SlowSync(networkSync)
+	d.do(d.fs.SlowSync(networkSync))
 	in := apart(t, s, layout{brokerDir: d.at})
 	l := startLoad(t, in, loadOptions{rate: -1, inFlight: 4000, once: true})
 	narrow := cap(l.slots) - 256
@@ -36,9 +36,9 @@ func saturate(t *testing.T, s *suite, r *result) {
 	}
 	r.Injected++
 	much := l.during(s.time(3*time.Second, 60*time.Second))
-	d.fs.SlowSync(slowSync)
+	d.do(d.fs.SlowSync(slowSync))
 	slow := l.during(s.time(4*time.Second, 30*time.Second))
-	d.fs.SlowSync(0)
+	d.do(d.fs.SlowSync(0))
 	l.stop()
 	r.note("With %v for each sync it can take %.0f/s. To three times that: %s. With %v for each sync: %s.", networkSync, can.perSecond(), much, slowSync, slow)
 	for _, p := range append(in.all(), in.broker) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/onhook/onhook/deploy/e2e/powercut"
 )
 
 // fault is one line of the table: what is done to an installation under load.
@@ -79,14 +81,18 @@ func (f fault) inject(t *testing.T, s *suite, at **result) {
 	f.run(t, s, r)
 }
 
+// TestMain is also the process of a disk whose power can be cut.
+func TestMain(m *testing.M) {
+	if powercut.Serve() {
+		return
+	}
+	os.Exit(m.Run())
+}
+
 // TestTorture runs every fault. ONHOOK_TORTURE=long runs them in full; a run of all of them in full writes RESULTS.md and
 // results.json.
 func TestTorture(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes minutes")
-	}
-	s := &suite{long: os.Getenv("ONHOOK_TORTURE") == "long", bin: t.TempDir()}
-	s.build(t)
+	s := newSuite(t, "decoder", "ingress", "nats-server", "onhook", "storage")
 	began := time.Now()
 	all := slices.Clone(faults)
 	for _, l := range lanes {

@@ -15,14 +15,18 @@ import (
 	"github.com/onhook/onhook/deploy/e2e/powercut"
 )
 
-// mount returns a file system, where it is mounted, and its disk.
-func mount(t *testing.T) (fs *powercut.FS, at, disk string) {
-	t.Helper()
-	if os.Getenv("ONHOOK_TORTURE") != "long" {
-		t.Skip("this process would touch the file system that it serves itself, and can wait for itself: ONHOOK_TORTURE=long")
+func TestMain(m *testing.M) {
+	if powercut.Serve() {
+		return
 	}
+	os.Exit(m.Run())
+}
+
+// mount returns a file system, where it is mounted, and its disk.
+func mount(t *testing.T) (fs *powercut.Process, at, disk string) {
+	t.Helper()
 	at, disk = t.TempDir(), t.TempDir()
-	fs, err := powercut.Mount(disk, at)
+	fs, err := powercut.Start(disk, at)
 	if err != nil {
 		t.Skipf("needs FUSE and root: %v", err)
 	}
@@ -132,7 +136,7 @@ func TestCut(t *testing.T) {
 			if err != nil || string(seen) != tt.seen {
 				t.Errorf("before the cut: %q, %v; want %q", seen, err, tt.seen)
 			}
-			fs.Cut()
+			must(t, fs.Cut())
 			if _, err := os.ReadFile(path); !errors.Is(err, syscall.EIO) {
 				t.Errorf("after the cut: %v, want an I/O error", err)
 			}
@@ -200,7 +204,7 @@ func TestSyncOfAllFiles(t *testing.T) {
 	fs, at, disk := mount(t)
 	must(t, os.WriteFile(filepath.Join(at, "file"), []byte("one"), 0o600))
 	must(t, fs.Sync())
-	fs.Cut()
+	must(t, fs.Cut())
 	if got, err := os.ReadFile(filepath.Join(disk, "file")); err != nil || string(got) != "one" {
 		t.Errorf("on the disk: %q, %v", got, err)
 	}
@@ -212,7 +216,7 @@ func TestSlowSync(t *testing.T) {
 	f := create(t, filepath.Join(at, "file"), 0)
 	write(t, f, 0, "one")
 	const delay = 50 * time.Millisecond
-	fs.SlowSync(delay)
+	must(t, fs.SlowSync(delay))
 	began := time.Now()
 	must(t, f.Sync())
 	if took := time.Since(began); took < delay {
