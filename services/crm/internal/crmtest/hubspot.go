@@ -162,6 +162,15 @@ func (h *HubSpot) Objects(object string) []HubSpotObject {
 	return out
 }
 
+// Records counts the calls of each key.
+func (h *HubSpot) Records() map[string]int {
+	n := map[string]int{}
+	for _, o := range h.Objects("calls") {
+		n[o.Properties["onhook_key"]]++
+	}
+	return n
+}
+
 // ContactsOf are the ids of the contacts that a call is associated with.
 func (h *HubSpot) ContactsOf(callID string) []string {
 	h.mu.Lock()
@@ -255,7 +264,7 @@ func (h *HubSpot) route(w http.ResponseWriter, r *http.Request) {
 	defer h.mu.Unlock()
 	switch kind, object, action := parts[0], parts[2], strings.Join(parts[3:], "/"); {
 	case kind == "properties":
-		h.serveProperties(w, r.Method, object, body)
+		h.serveProperties(w, r.Method, object, action, body)
 	case kind == "objects" && action == "batch/read":
 		h.serveRead(w, object, body)
 	case kind == "objects" && action == "search":

@@ -25,8 +25,13 @@ func hubSpotBadJSON(w http.ResponseWriter, err error) {
 	hubSpotError(w, http.StatusBadRequest, "VALIDATION_ERROR", fmt.Sprintf("Invalid input JSON: %v", err))
 }
 
-func (h *HubSpot) serveProperties(w http.ResponseWriter, method, object string, body []byte) {
-	if method == http.MethodGet {
+func (h *HubSpot) serveProperties(w http.ResponseWriter, method, object, name string, body []byte) {
+	switch method {
+	case http.MethodDelete:
+		delete(h.properties[object], name)
+		w.WriteHeader(http.StatusNoContent)
+		return
+	case http.MethodGet:
 		var out []HubSpotProperty
 		for _, name := range slices.Sorted(maps.Keys(h.properties[object])) {
 			out = append(out, h.properties[object][name])

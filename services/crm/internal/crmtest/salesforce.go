@@ -161,8 +161,8 @@ func (s *Salesforce) Change(kind, id string, fields map[string]any) {
 	s.objects[kind].put(id, fields)
 }
 
-// Records are all of a kind, by the order of their creation.
-func (s *Salesforce) Records(kind string) []map[string]any {
+// Objects are all records of a kind, by the order of their creation.
+func (s *Salesforce) Objects(kind string) []map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []map[string]any
@@ -170,6 +170,16 @@ func (s *Salesforce) Records(kind string) []map[string]any {
 		out = append(out, maps.Clone(s.objects[kind].records[id]))
 	}
 	return out
+}
+
+// Records counts the tasks of each key.
+func (s *Salesforce) Records() map[string]int {
+	n := map[string]int{}
+	for _, task := range s.Objects("Task") {
+		key, _ := task["Onhook_Key__c"].(string)
+		n[key]++
+	}
+	return n
 }
 
 // Requests are those seen so far, logins among them.

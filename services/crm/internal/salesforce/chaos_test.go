@@ -70,7 +70,7 @@ func TestEveryCallIsOneTaskWhateverGoesWrong(t *testing.T) {
 			}
 		}
 	}
-	if n := len(f.org.Records("Lead")); n != 40 {
+	if n := len(f.org.Objects("Lead")); n != 40 {
 		t.Errorf("%d Leads for 40 numbers", n)
 	}
 }

@@ -163,7 +163,7 @@ func TestConnectionCutAfterCommitStoresNothingTwice(t *testing.T) {
 		f.deliver(retry.Paused, batch...)
 	}
 	f.deliver(retry.Done, batch...)
-	if n, leads := len(f.tasks()), len(f.org.Records("Lead")); n != 3 || leads != 1 {
+	if n, leads := len(f.tasks()), len(f.org.Objects("Lead")); n != 3 || leads != 1 {
 		t.Errorf("%d Tasks, %d Leads; want 3 and 1", n, leads)
 	}
 }

@@ -127,7 +127,7 @@ func TestMissingPeopleAreCreatedOnce(t *testing.T) {
 			f.deliver(retry.Done, newCall("a", with(zoe), named), newCall("b", with(zoe), named), newCall("c", with("+525587654321"), odd), newCall("d", with("+525511112222")))
 			f.contacts.ids = nil
 			f.deliver(retry.Done, newCall("e", with(zoe)))
-			people := f.org.Records(kind)
+			people := f.org.Objects(kind)
 			if len(people) != 3 {
 				t.Fatalf("%d created, want 3: %v", len(people), people)
 			}
@@ -207,7 +207,7 @@ func TestSeveralPeopleOfANumber(t *testing.T) {
 	if f.who("a") != oldest || !strings.Contains(out[0].Note, "3 people have the number") {
 		t.Errorf("with %v: %q", f.who("a"), out[0].Note)
 	}
-	for _, c := range f.org.Records("Contact") {
+	for _, c := range f.org.Objects("Contact") {
 		if c["Id"] == oldest && c[phoneField] != "+525599999999" {
 			t.Errorf("the key of a person who had one was overwritten: %v", c)
 		}

@@ -90,7 +90,7 @@ func wantKind(t *testing.T, err error, want retry.Kind) {
 func (f *fixture) tasks() map[string]map[string]any {
 	f.t.Helper()
 	out := map[string]map[string]any{}
-	for _, task := range f.org.Records("Task") {
+	for _, task := range f.org.Objects("Task") {
 		key, _ := task[keyField].(string)
 		if out[key] != nil {
 			f.t.Errorf("two Tasks have the key %q", key)

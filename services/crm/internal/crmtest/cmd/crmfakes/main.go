@@ -1,8 +1,10 @@
 // Command crmfakes serves the fakes of all kinds on the loopback, for an `onhook run` whose sinks have their addresses.
+// GET /fake/records of each tells how many records it has of each call.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,27 +22,36 @@ import (
 // fakeSecret signs the webhooks that the fake takes: of development, and known to everybody.
 var fakeSecret = "whsec_" + strings.Repeat("ZmFrZSBz", 4)
 
-// fakes is every fake, on the port that it has after the first.
+// fake is an account of a vendor's.
+type fake interface {
+	http.Handler
+	Records() map[string]int // how many records it has of each call, by key
+}
+
+// records is the path at which each fake tells its records.
+const records = "/fake/records"
+
+// fakes is every fake.
 var fakes = []struct {
 	name string
 	keys string // of a sink that delivers to it, beside its address
-	new  func() http.Handler
+	new  func() fake
 }{
-	{"hubspot", "kind: hubspot, token: fake, create_missing: contact", func() http.Handler {
+	{"hubspot", "kind: hubspot, token: fake, create_missing: contact", func() fake {
 		account := crmtest.NewHubSpot().SetUp()
 		account.Token, account.Quota = "fake", 190
 		return account
 	}},
-	{"salesforce", "kind: salesforce, client_id: client-id, client_secret: client-secret", func() http.Handler { return crmtest.NewSalesforce() }},
-	{"webhook", "kind: webhook, allow_private: true, secrets: [" + fakeSecret + "]", func() http.Handler { return crmtest.NewWebhook(fakeSecret) }},
+	{"salesforce", "kind: salesforce, client_id: client-id, client_secret: client-secret", func() fake { return crmtest.NewSalesforce() }},
+	{"webhook", "kind: webhook, allow_private: true, secrets: [" + fakeSecret + "]", func() fake { return crmtest.NewWebhook(fakeSecret) }},
 }
 
 func main() {
-	port := flag.Int("port", 9100, "the first fake's; the others have those that follow")
+	listen := flag.String("listen", "127.0.0.1:9100,127.0.0.1:9101,127.0.0.1:9102", "the addresses of the fakes: HubSpot, Salesforce, webhook")
 	latency := flag.Duration("latency", 0, "before each answer")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := serve(ctx, *port, *latency)
+	err := serve(ctx, strings.Split(*listen, ","), *latency)
 	stop()
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "crmfakes:", err)
@@ -48,10 +59,13 @@ func main() {
 	}
 }
 
-func serve(ctx context.Context, port int, latency time.Duration) error {
+func serve(ctx context.Context, addresses []string, latency time.Duration) error {
+	if len(addresses) != len(fakes) {
+		return fmt.Errorf("-listen has %d addresses, and there are %d fakes", len(addresses), len(fakes))
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for i, f := range fakes {
-		s := &http.Server{Addr: fmt.Sprintf("127.0.0.1:%d", port+i), Handler: slow(f.new(), latency), ReadHeaderTimeout: 5 * time.Second}
+		s := &http.Server{Addr: addresses[i], Handler: handler(f.new(), latency), ReadHeaderTimeout: 5 * time.Second}
 		_, _ = fmt.Fprintf(os.Stdout, "  %s: {url: \"http://%s\", %s}\n", f.name, s.Addr, f.keys)
 		g.Go(func() error {
 			if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
@@ -64,16 +78,17 @@ func serve(ctx context.Context, port int, latency time.Duration) error {
 	return g.Wait()
 }
 
-func slow(next http.Handler, latency time.Duration) http.Handler {
-	if latency <= 0 {
-		return next
-	}
+func handler(f fake, latency time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == records {
+			_ = json.NewEncoder(w).Encode(f.Records()) // the client may be gone
+			return
+		}
 		t := time.NewTimer(latency)
 		defer t.Stop()
 		select {
 		case <-t.C:
-			next.ServeHTTP(w, r)
+			f.ServeHTTP(w, r)
 		case <-r.Context().Done():
 		}
 	})
