@@ -20,6 +20,9 @@ const (
 // saturate sends three times of what an installation can take, then makes the disk under its broker slow as well.
 func saturate(t *testing.T, s *suite, r *result) {
 	const maxInFlight = 128 << 20 // of bodies: the default of ingress.max_inflight
+	if !s.long {
+		r.skip(t, "Beside other work the load is no overload: in the long form only.")
+	}
 	d := newDisk(t, r)
 	d.do(d.fs.SlowSync(networkSync))
 	in := apart(t, s, layout{brokerDir: d.at})
@@ -29,15 +32,15 @@ func saturate(t *testing.T, s *suite, r *result) {
 		l.slots <- struct{}{}
 	}
 	l.during(time.Second) // everything is warm
-	can := l.during(s.time(time.Second, 10*time.Second))
+	can := l.during(10 * time.Second)
 	l.setRate(3 * can.perSecond())
 	for range narrow {
 		<-l.slots
 	}
 	r.Injected++
-	much := l.during(s.time(3*time.Second, 60*time.Second))
+	much := l.during(60 * time.Second)
 	d.do(d.fs.SlowSync(slowSync))
-	slow := l.during(s.time(4*time.Second, 30*time.Second))
+	slow := l.during(30 * time.Second)
 	d.do(d.fs.SlowSync(0))
 	l.stop()
 	r.note("With %v for each sync it can take %.0f/s. To three times that: %s. With %v for each sync: %s.", networkSync, can.perSecond(), much, slowSync, slow)
