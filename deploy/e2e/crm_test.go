@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -146,6 +147,10 @@ func TestEachCRMHoldsEachCallOnceThroughKills(t *testing.T) {
 		t.Logf("onhook calls show %s %s\n%s", source, id, shown)
 		break
 	}
+	await(t, "the same calls everywhere", func() bool {
+		has := crms.records("hubspot")
+		return maps.Equal(has, crms.records("salesforce")) && maps.Equal(has, crms.records("webhook"))
+	})
 	if dead := in.command(s, "dead", "list"); strings.Contains(dead, "crm-") {
 		t.Errorf("dead messages:\n%s", dead)
 	}
