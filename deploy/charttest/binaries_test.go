@@ -106,24 +106,24 @@ func start(t *testing.T, binary string, args, env []string) (int, string) {
 	cmd.Stdout, cmd.Stderr = said, said
 	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode(), said.String()
+		return exit.ExitCode(), said.kept.String()
 	}
 	if err != nil && ctx.Err() == nil {
 		t.Fatal(err)
 	}
-	return 0, said.String()
+	return 0, said.kept.String()
 }
 
-// until is a buffer that calls then once it holds text.
+// until keeps what is written to it, and calls then once that holds text.
 type until struct {
-	bytes.Buffer
+	kept bytes.Buffer // not embedded: its ReadFrom would go by Write
 	text string
 	then func()
 }
 
 func (u *until) Write(p []byte) (int, error) {
-	n, err := u.Buffer.Write(p)
-	if strings.Contains(u.String(), u.text) {
+	n, err := u.kept.Write(p)
+	if strings.Contains(u.kept.String(), u.text) {
 		u.then()
 	}
 	return n, err
