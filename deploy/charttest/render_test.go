@@ -225,7 +225,7 @@ func TestAChangedSectionRollsWhoReadsIt(t *testing.T) {
 		"config.ingress.ack_budget=7s":        {"ingress"},
 		"config.decoder.batch=64":             {"decoder"},
 		"config.storage.batch=64":             {"migrate", "ops", "storage"},
-		"config.crm.zapier.timeout=9s":        {"crm-zapier"},
+		"config.crm.zapier.timeout=9s":        {"crm-zapier", "migrate"},
 		"config.ops.listen=:9090":             {"ops"},
 		"ingress.scaling.max=9":               nil,
 		"networkPolicy.enabled=false":         nil,
