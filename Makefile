@@ -1,7 +1,12 @@
 # onhook: `make run` runs it, `make test` passes its tests. Both need Go, make and git only; what else they need they fetch.
 
-MODULES := schemas pkg services/decoder services/ingress services/storage services/crm services/onhook deploy/e2e
+MODULES := schemas pkg services/decoder services/ingress services/storage services/crm services/onhook deploy/charttest deploy/e2e
 GOLANGCI_LINT := bin/golangci-lint-v2.15.0
+HELM := bin/helm-v3.22.0 bin/helm-v4.3.1
+
+# What builds and starts an API server, and prints kubectl's arguments for it; where it builds it.
+KUBE_UP ?= $(CURDIR)/../shared/kube/up
+ONHOOK_KUBE_HOME ?= $(HOME)/.cache/onhook-kube
 
 # The race detector needs a C compiler; without one the tests run without it.
 RACE := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
@@ -12,7 +17,7 @@ PROJECT ?= onhook
 VERSION = $(shell git describe --always --dirty --abbrev=12 --tags 2>/dev/null)
 export ONHOOK_TAG ?= dev
 
-.PHONY: run build test short torture bench fuzz lint modules images up down clean
+.PHONY: run build test short torture bench fuzz lint modules chart-test images up down clean
 
 run: build ## the whole pipeline in one process, on 127.0.0.1:8080, its data in ./data
 	bin/onhook run
@@ -46,6 +51,12 @@ lint: modules $(GOLANGCI_LINT) ## formatting, vet, the rules of .golangci.yaml, 
 modules: ## each module by itself: what it imports is what its go.mod names
 	@for m in $(MODULES); do echo "module $$m" && (cd $$m && GOWORK=off go build ./... && GOWORK=off go mod tidy -diff) || exit 1; done
 
+chart-test: $(HELM) ## deploy/chart: linted, rendered, read by the services; and applied to an API server that is built already, or with ONHOOK_REQUIRE_KUBE=1
+	@if [ -z "$$ONHOOK_KUBE" ] && { [ -n "$$ONHOOK_REQUIRE_KUBE" ] || [ -x $(KUBE_UP) ] && [ -x $(ONHOOK_KUBE_HOME)/bin/etcd ]; }; then \
+		[ -d $(ONHOOK_KUBE_HOME)/run ] || trap '$(KUBE_UP) down' EXIT; \
+		ONHOOK_KUBE=$$($(KUBE_UP)) || exit 1; export ONHOOK_KUBE; fi; \
+	cd deploy/charttest && ONHOOK_HELM="$(addprefix $(CURDIR)/,$(HELM))" go test -count=1 -v .
+
 images: ## an image for each service, onhook/<service>:$(ONHOOK_TAG), made from nothing but its binary
 	@for s in ingress decoder storage crm onhook; do echo "image onhook/$$s:$(ONHOOK_TAG)" && \
 		CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '-s -w -X github.com/onhook/onhook/pkg/service.version=$(VERSION)' -o bin/images/$$s/ ./services/$$s/cmd/$$s && \
@@ -65,6 +76,12 @@ down: ## stop it and keep its data; make down ARGS=--volumes deletes that too
 $(GOLANGCI_LINT):
 	GOBIN=$(CURDIR)/bin/install go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	mv bin/install/golangci-lint $@
+
+bin/helm-v3.%: MAJOR = v3
+bin/helm-v4.%: MAJOR = v4
+bin/helm-v%:
+	GOBIN=$(CURDIR)/bin/install go install helm.sh/helm/$(MAJOR)/cmd/helm@v$*
+	mv bin/install/helm $@
 
 clean: ## what the other targets made, but not ./data
 	rm -rf bin

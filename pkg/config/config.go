@@ -119,6 +119,20 @@ func (f *File) Names(section string) []string {
 	return names
 }
 
+// Keep is f with one key of a section alone: what the others hold is not read, nor are their variables looked up.
+func (f *File) Keep(section, key string) (*File, error) {
+	s := f.root.get(section)
+	if s == nil || s.value.get(key) == nil {
+		return nil, &Error{File: f.name, Err: unknown("key", key, section, f.Names(section))}
+	}
+	kept := *s
+	kept.value = &node{kind: mapping, line: s.value.line, entries: []entry{*s.value.get(key)}}
+	root := *f.root
+	root.entries = slices.Clone(root.entries)
+	root.entries[slices.IndexFunc(root.entries, func(e entry) bool { return e.key == section })] = kept
+	return &File{name: f.name, root: &root}, nil
+}
+
 // At says which key of a section an error of its Validate is about, so that it is reported with the key's path and
 // line: At(err, "collections-mx", "scheme"). It nests, and it looks into what errors.Join made. At(nil) is nil.
 func At(err error, keys ...string) error {

@@ -66,6 +66,40 @@ func TestKinded(t *testing.T) {
 	}
 }
 
+// TestKeepNeedsNoVariablesOfTheOthers: a process that runs one sink is given that one's secrets.
+func TestKeepNeedsNoVariablesOfTheOthers(t *testing.T) {
+	t.Parallel()
+	f, err := config.Parse("f.yaml", []byte("log: {}\ncrm:\n  a: {kind: circle, radius: '${TEST_UNSET}'}\n  b: {kind: square, side: 3}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shapes map[string]*shape
+	if err := f.Section("crm", &shapes); err == nil {
+		t.Fatal("a variable that is not set was no error")
+	}
+	one, err := f.Keep("crm", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Section("crm", &shapes); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(map[string]*shape{"b": {Kind: "square", Color: "black", of: &square{3}}}, shapes, cmp.AllowUnexported(shape{})); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	if d := cmp.Diff([]string{"a", "b"}, f.Names("crm")); d != "" {
+		t.Errorf("the file itself has changed:\n%s", d)
+	}
+	for key, want := range map[string]string{"zapier": `f.yaml: unknown key "zapier" in crm; there are a, b`, "bb": `did you mean "b"?`} {
+		if _, err := f.Keep("crm", key); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if _, err := f.Keep("nats", "url"); err == nil || !strings.Contains(err.Error(), "there are none") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestKindedErrors(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

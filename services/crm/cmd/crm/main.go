@@ -30,14 +30,15 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg, nats := crm.Config{}, bus.DefaultConfig()
-	if err := errors.Join(p.Config.Section("crm", &cfg), p.Config.Section("nats", &nats)); err != nil {
-		return err
-	}
+	file := p.Config
 	if only != "" {
-		if cfg, err = cfg.Only(only); err != nil {
-			return &service.UsageError{Err: err}
+		if file, err = file.Keep("crm", only); err != nil { // without the other sinks' secrets
+			return err
 		}
+	}
+	cfg, nats := crm.Config{}, bus.DefaultConfig()
+	if err := errors.Join(file.Section("crm", &cfg), file.Section("nats", &nats)); err != nil {
+		return err
 	}
 	b, err := bus.Connect(ctx, nats, "crm", p.Log)
 	if err != nil {
