@@ -34,12 +34,14 @@ func run(ctx context.Context) error {
 	if err := errors.Join(p.Config.Section("crm", &cfg), p.Config.Section("nats", &nats)); err != nil {
 		return err
 	}
+	name := "crm"
 	if only != "" {
+		name = bus.CRM(only).Name
 		if cfg, err = cfg.Only(only); err != nil {
 			return &service.UsageError{Err: err}
 		}
 	}
-	b, err := bus.Connect(ctx, nats, "crm", p.Log)
+	b, err := bus.Connect(ctx, nats, name, p.Log)
 	if err != nil {
 		return err
 	}
