@@ -138,6 +138,7 @@ var acts = []act{
 	{"ask for the state of CALLS", "$JS.API.STREAM.INFO.CALLS", "ingress decoder storage crm-hooks ops migrate"},
 	{"ask for the state of contacts", "$JS.API.STREAM.INFO.KV_contacts", "crm-hooks ops migrate"},
 	{"list the consumers of CALLS", "$JS.API.CONSUMER.NAMES.CALLS", "ops migrate"},
+	{"ask what the account holds", "$JS.API.INFO", "migrate"},
 	{"create a stream", "$JS.API.STREAM.CREATE.SPY", "migrate"},
 	{"change CALLS", "$JS.API.STREAM.UPDATE.CALLS", "migrate"},
 	{"delete WEBHOOKS", "$JS.API.STREAM.DELETE.WEBHOOKS", ""},
