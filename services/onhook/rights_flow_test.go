@@ -84,7 +84,7 @@ func TestEveryServiceWorksWithItsRightsAlone(t *testing.T) {
 	settleAll(t, in, dec, sto, hooks, ops)
 	rememberContacts(t, hooks)
 	countEnvelopes(t, in, dec, ops)
-	if n, err := g.connect(t, "ingress", "spool-drain", log).PublishBacklog(t.Context(), []*bus.Delivery{delivery("1"), delivery("2")}); err != nil || n != 2 {
+	if n, err := g.connect(t, "ingress", "spool-drain", log).PublishBacklog(t.Context(), []*bus.Delivery{delivery("1"), delivery("2")}); err != nil || n != spooled {
 		t.Errorf("the spool is not drained: %d, %v", n, err)
 	}
 
@@ -106,19 +106,19 @@ func TestEveryServiceWorksWithItsRightsAlone(t *testing.T) {
 	}
 	padding := strings.Repeat(" ", 3<<20) // more than a message of this server holds
 	a.post(string(large) + padding)
-	before := strings.Count(a.onhook("dead", "list"), "\n")
-	a.post(`{"no":"id"}` + padding)
 	a.waitLines(201, "calls", "list", "--limit", "1000")
-	list := a.waitLines(before, "dead", "list")
-	seq := strings.Fields(strings.Split(strings.TrimSpace(list), "\n")[before])[0]
-	if out := a.onhook("dead", "show", seq); !strings.Contains(out, `{"no":"id"}`) {
+	const died = settled + enveloped + spooled
+	a.waitLines(died, "dead", "list")
+	a.post(`{"no":"id"}` + padding)
+	a.waitLines(died+1, "dead", "list")
+	if out := a.onhook("dead", "show", fmt.Sprint(died+1)); !strings.Contains(out, `{"no":"id"}`) {
 		t.Errorf("dead show: %.200s", out)
 	}
-	a.onhook("dead", "redrive", seq) // and it dies again, its body in the other store by now
-	last := fmt.Sprint(before + 1)
-	a.waitFor("the redriven message to die", func() bool { return strings.Contains(a.onhook("dead", "list"), "\n"+last+" ") })
-	a.onhook("dead", "discard", last)
-	a.waitFor("outcomes", func() bool {
+	a.onhook("dead", "redrive", fmt.Sprint(died+1)) // and it dies again, its body in the other store by now
+	again := fmt.Sprint(died + 2)
+	eventually(t, "the redriven message to die", func() bool { return strings.Contains(a.onhook("dead", "list"), "\n"+again+" ") })
+	a.onhook("dead", "discard", again)
+	eventually(t, "outcomes", func() bool {
 		return strings.Contains(a.onhook("calls", "show", "cllr", "69a1c0de619c51fac21acf77"), "delivered")
 	})
 	migrate := g.connect(t, "migrate", "migrate", log)
@@ -134,6 +134,13 @@ func TestEveryServiceWorksWithItsRightsAlone(t *testing.T) {
 		t.Error(said.String())
 	}
 }
+
+// What is no call of altur, and dies: a message of each consumer, and deliveries.
+const (
+	settled   = 4
+	enveloped = 100
+	spooled   = 2
+)
 
 func delivery(id string) *bus.Delivery {
 	return &bus.Delivery{ID: id, Provider: "altur", Source: "altur", ReceivedAt: time.Now(), Auth: call.AuthToken, Body: []byte("{}")}
@@ -221,16 +228,17 @@ func rememberContacts(t *testing.T, hooks *bus.Bus) {
 // countEnvelopes has deliveries wait in envelopes, whose number the decoder and the operator's API want to know.
 func countEnvelopes(t *testing.T, in, dec, ops *bus.Bus) {
 	t.Helper()
-	const n = 100
 	var g errgroup.Group
-	for i := range n {
+	for i := range enveloped {
 		g.Go(func() error { return in.PublishDelivery(t.Context(), delivery(fmt.Sprint("e", i))) })
 	}
 	must(t, "publish", g.Wait())
-	for _, b := range []*bus.Bus{dec, ops} {
-		if s, err := b.Status(t.Context(), bus.Decoder); err != nil || s.Pending != n {
-			t.Errorf("%+v, %v", s, err)
-		}
+	for _, b := range []*bus.Bus{dec, ops} { // the broker counts a message a moment after it has stored it
+		eventually(t, "all deliveries to be counted", func() bool {
+			s, err := b.Status(t.Context(), bus.Decoder)
+			must(t, "status", err)
+			return s.Pending == enveloped
+		})
 	}
 }
 
@@ -270,8 +278,8 @@ func (a *apart) post(body string) {
 	}
 }
 
-func (a *apart) waitFor(what string, done func() bool) {
-	a.t.Helper()
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-tick.C {
@@ -279,5 +287,5 @@ func (a *apart) waitFor(what string, done func() bool) {
 			return
 		}
 	}
-	a.t.Fatalf("waited in vain for %s", what)
+	t.Fatalf("waited in vain for %s", what)
 }
