@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/onhook/onhook/pkg/config"
+	"github.com/onhook/onhook/pkg/tlsfile"
 )
 
 // headroom is what a message may grow by after its body was accepted: our headers, and those that a worker adds when
@@ -37,8 +38,10 @@ const (
 type Config struct {
 	URL       string `yaml:"url"`        // nats://host:4222, several separated by commas
 	CredsFile string `yaml:"creds_file"` // a NATS credentials file
-	Replicas  int    `yaml:"replicas"`   // of each stream: 1, or 3 in a cluster
-	Prefix    string `yaml:"prefix"`     // put before every stream and subject, so that installations can share a server
+	NkeyFile  string `yaml:"nkey_file"`  // the seed of a NATS user's key
+	TLS       TLS    `yaml:"tls"`
+	Replicas  int    `yaml:"replicas"` // of each stream: 1, or 3 in a cluster
+	Prefix    string `yaml:"prefix"`   // put before every stream and subject, so that installations can share a server
 
 	// AckWait is how long a worker may hold a message without a sign of life before another is given it.
 	AckWait time.Duration `yaml:"ack_wait"`
@@ -54,6 +57,12 @@ type Config struct {
 
 	// Server is an embedded server to connect to in place of URL.
 	Server nats.InProcessConnProvider
+}
+
+// TLS is key tls of section nats: given, no connection is made without it.
+type TLS struct {
+	CAFile         string           `yaml:"ca_file"` // of the authorities that the servers' certificates are from; the system's if not given
+	tlsfile.Config `yaml:",inline"` // a client certificate, for servers that want one
 }
 
 // DefaultConfig has no address.
@@ -79,6 +88,14 @@ func (c *Config) Validate() error {
 		bad("ack_wait", "it is %v; give 1s or more", c.AckWait)
 	}
 	errs = append(errs, c.validateDurability())
+	if c.TLS.CAFile != "" {
+		_, err := tlsfile.Roots(c.TLS.CAFile)
+		errs = append(errs, config.At(err, "tls", "ca_file"))
+	}
+	errs = append(errs, config.At(c.TLS.Validate(), "tls"))
+	if c.CredsFile != "" && c.NkeyFile != "" {
+		bad("nkey_file", "a connection has one identity; give nkey_file or creds_file, not both")
+	}
 	if c.URL != "" && c.Listen != "" {
 		bad("listen", "it is for the embedded server, which does not run when nats.url is set")
 	}

@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+
+	"github.com/onhook/onhook/pkg/tlsfile"
 )
 
 // New returns a bus that connects by itself, whenever the broker that cfg names is there. It does not wait for that:
@@ -22,6 +26,7 @@ func New(cfg Config, name string, log *zap.Logger) (*Bus, error) {
 		monitorURL: cfg.MonitorURL, embedded: cfg.Server != nil, prepared: make(chan struct{})}
 	opts := []nats.Option{
 		nats.Name("onhook-" + name),
+		nats.CustomInboxPrefix("_INBOX." + name), // or whoever may read its own answers could read those to all others
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
@@ -40,16 +45,14 @@ func New(cfg Config, name string, log *zap.Logger) (*Bus, error) {
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("broker", zap.Error(err)) }),
 	}
-	if cfg.CredsFile != "" {
-		if _, err := os.ReadFile(cfg.CredsFile); err != nil {
-			return nil, fmt.Errorf("cannot read the credentials of NATS, which nats.creds_file names: %w", err)
-		}
-		opts = append(opts, nats.UserCredentials(cfg.CredsFile))
+	secure, err := cfg.secure(log)
+	if err != nil {
+		return nil, err
 	}
+	opts = append(opts, secure...)
 	if cfg.Server != nil {
 		opts = append(opts, nats.InProcessServer(cfg.Server))
 	}
-	var err error
 	if b.nc, err = nats.Connect(cfg.URL, opts...); err != nil {
 		return nil, fmt.Errorf("cannot connect to NATS; check nats.url: %w", err)
 	}
@@ -62,6 +65,40 @@ func New(cfg Config, name string, log *zap.Logger) (*Bus, error) {
 	b.stop = stop
 	go b.committer.run(run)
 	return b, nil
+}
+
+// secure is how a connection proves who it is, and learns who the server is. All files but the seed's name are read anew for
+// each connection, so that they can be replaced while the process runs.
+func (c *Config) secure(log *zap.Logger) (opts []nats.Option, err error) {
+	if c.CredsFile != "" {
+		if _, err := os.ReadFile(c.CredsFile); err != nil {
+			return nil, fmt.Errorf("cannot read the credentials of NATS, which nats.creds_file names: %w", err)
+		}
+		opts = append(opts, nats.UserCredentials(c.CredsFile))
+	}
+	if c.NkeyFile != "" {
+		opt, err := nats.NkeyOptionFromSeed(c.NkeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use the seed in %s, which nats.nkey_file names; it should be that of a user, as `nk -gen user` prints it: %w", c.NkeyFile, err)
+		}
+		opts = append(opts, opt)
+	}
+	var cert nats.TLSCertHandler
+	var roots nats.RootCAsHandler
+	if c.TLS.Given() {
+		pair, err := tlsfile.Open(c.TLS.Config, log)
+		if err != nil {
+			return nil, fmt.Errorf("nats.tls: %w", err)
+		}
+		cert = func() (tls.Certificate, error) { return *pair.Current(), nil }
+	}
+	if c.TLS.CAFile != "" {
+		roots = func() (*x509.CertPool, error) { return tlsfile.Roots(c.TLS.CAFile) }
+	}
+	if cert != nil || roots != nil {
+		opts = append(opts, nats.ClientTLSConfig(cert, roots))
+	}
+	return opts, nil
 }
 
 // Connect is New and Prepare.
@@ -121,7 +158,7 @@ func (b *Bus) disconnected() error {
 	if err == nil {
 		err = nats.ErrNoServers
 	}
-	return fmt.Errorf("not connected to NATS (%s); see that it runs, and that nats.url and nats.creds_file are right: %w", b.nc.Status(), err)
+	return fmt.Errorf("not connected to NATS (%s); see that it runs, and that nats.url, its credentials and nats.tls are right: %w", b.nc.Status(), err)
 }
 
 // The pauses of persist, and how often it says that it still waits.

@@ -36,18 +36,27 @@ func (c *Contacts) bucket(ctx context.Context) (jetstream.KeyValue, error) {
 	if c.kv != nil {
 		return c.kv, nil
 	}
-	name := c.bus.prefix + "contacts"
-	kv, err := c.bus.js.KeyValue(ctx, name)
+	kv, err := c.bus.contacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.kv = kv
+	return kv, nil
+}
+
+// contacts is the bucket, made where it is not there.
+func (b *Bus) contacts(ctx context.Context) (jetstream.KeyValue, error) {
+	name := b.prefix + "contacts"
+	kv, err := b.js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = c.bus.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+		kv, err = b.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket: name, Description: "which record of a CRM has a telephone number",
-			TTL: contactsAge, Storage: jetstream.FileStorage, Replicas: c.bus.replicas,
+			TTL: contactsAge, Storage: jetstream.FileStorage, Replicas: b.replicas,
 		})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", name, err)
 	}
-	c.kv = kv
 	return kv, nil
 }
 

@@ -259,6 +259,10 @@ func TestMessagesAreAsDocumented(t *testing.T) {
 		}
 		hold("outages", "outage", last("OUTAGES", "outages."+c.Name))
 		payload("outage", last("OUTAGES", "outages."+c.Name).Data)
+		if err := b.SetOutage(t.Context(), c, nil); err != nil {
+			t.Fatal(err)
+		}
+		payload("outage", last("OUTAGES", "outages."+c.Name).Data)
 
 		msgs := fetch(t, b, c, false, 2)
 		if err := msgs[0].Schedule(t.Context(), time.Now().Add(time.Hour), 1); err != nil {

@@ -87,21 +87,14 @@ func (s Start) MarshalText() ([]byte, error) {
 	}
 }
 
-// begin sets where the consumer of cfg starts: where one that exists did, which cannot be changed, or else at s.
-func (b *Bus) begin(ctx context.Context, stream string, cfg *jetstream.ConsumerConfig, s Start) error {
-	there, err := b.js.Consumer(ctx, stream, cfg.Durable)
+// apply makes a new consumer begin at s.
+func (s Start) apply(cfg *jetstream.ConsumerConfig) {
 	switch {
-	case err == nil:
-		was := there.CachedInfo().Config
-		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = was.DeliverPolicy, was.OptStartTime, was.OptStartSeq
-	case !errors.Is(err, jetstream.ErrConsumerNotFound):
-		return fmt.Errorf("cannot look for consumer %s of stream %s: %w", cfg.Durable, stream, err)
 	case s.new:
 		cfg.DeliverPolicy = jetstream.DeliverNewPolicy
 	case !s.at.IsZero():
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &s.at
 	}
-	return nil
 }
 
 // Orphans are the CRM sinks that have a consumer but are not among the configured, in alphabetical order. Calls wait for

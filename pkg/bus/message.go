@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -155,6 +156,9 @@ func (m *Message) Call() (*call.Call, error) {
 	var c call.Call
 	if err := json.Unmarshal(m.data, &c); err != nil {
 		return nil, retry.Never(fmt.Errorf("not a call: %w", err))
+	}
+	if c.Provider == "" || c.Source == "" || c.CallID == "" { // what else a broker can be made to store, such as its own answers
+		return nil, retry.Never(errors.New("not a call: it has no provider, source or call id"))
 	}
 	return &c, nil
 }

@@ -37,6 +37,23 @@ func (b *Bus) Migrate(ctx context.Context) (changed []Difference, err error) {
 	return changed, errors.Join(errs...)
 }
 
+// MakeConsumers makes what workers read by, those of the CRM sinks among them, so that no service needs the right to. What is
+// there already stays where it is in its stream.
+func (b *Bus) MakeConsumers(ctx context.Context, sinks []Consumer) error {
+	for _, c := range append(slices.Clone(Consumers), sinks...) {
+		if _, _, err := b.Open(ctx, c); err != nil {
+			return err
+		}
+	}
+	if len(sinks) == 0 {
+		return nil
+	}
+	return b.persist(ctx, "the bucket of contacts", func(ctx context.Context) error {
+		_, err := b.contacts(ctx)
+		return err
+	})
+}
+
 // change makes the differences of one stream as want has them: at once, as some depend on each other, and where the server
 // refuses that, without those that it never changes.
 func (b *Bus) change(ctx context.Context, want jetstream.StreamConfig, ds []Difference) (done []Difference, err error) {

@@ -24,14 +24,10 @@ const OutageRenewal = time.Minute
 
 // SetOutage says that the worker of c waits, or with nil that it works.
 func (b *Bus) SetOutage(ctx context.Context, c Consumer, o *Outage) error {
-	if o == nil {
-		st, err := b.js.Stream(ctx, b.prefix+outages)
-		if err != nil {
-			return fmt.Errorf("stream %s: %w", b.prefix+outages, err)
-		}
-		return st.Purge(ctx, jetstream.WithPurgeSubject(b.prefix+outageSubject(c.Name)))
+	var short *Outage // null: it works
+	if o != nil {
+		short = &Outage{Reason: headerText(o.Reason), Since: o.Since.UTC()}
 	}
-	short := Outage{Reason: headerText(o.Reason), Since: o.Since.UTC()}
 	data, err := json.Marshal(short)
 	if err != nil {
 		return err
@@ -56,6 +52,9 @@ func (b *Bus) outageOf(ctx context.Context, c Consumer) (o *Outage, said time.Ti
 	}
 	if err := json.Unmarshal(raw.Data, &o); err != nil {
 		return nil, said, fmt.Errorf("stream %s: %w", b.prefix+outages, err)
+	}
+	if o == nil {
+		return nil, said, nil
 	}
 	return o, raw.Time, nil
 }

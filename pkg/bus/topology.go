@@ -141,18 +141,23 @@ func (b *Bus) streamConfig(s stream) jetstream.StreamConfig {
 // duplicateWindow is how long a stream knows a message by its id: a publish without an answer is repeated within it.
 const duplicateWindow = 2 * time.Minute
 
+// createStreams creates the streams that are not there. One that is may have an operator's own limits.
 func (b *Bus) createStreams(ctx context.Context) error {
 	for _, s := range streams {
 		cfg := b.streamConfig(s)
-		st, err := b.js.CreateStream(ctx, cfg)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // there already, perhaps with an operator's own limits
-			st, err = b.js.Stream(ctx, cfg.Name)
-			if errors.Is(err, jetstream.ErrStreamNotFound) {
+		st, err := b.js.Stream(ctx, cfg.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			st, err = b.js.CreateStream(ctx, cfg)
+			if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 				err = fmt.Errorf("another process is creating it: %s", err) //nolint:errorlint // passes, as this one's kind would not
+			}
+			if err != nil {
+				return fmt.Errorf("cannot create stream %s (it needs NATS 2.15 or newer with JetStream, and %d servers for its replicas; "+
+					"`onhook migrate` creates it where this process may not): %w", cfg.Name, cfg.Replicas, err)
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("cannot create stream %s (it needs NATS 2.15 or newer with JetStream, and %d servers for its replicas): %w", cfg.Name, cfg.Replicas, err)
+			return fmt.Errorf("stream %s: %w", cfg.Name, err)
 		}
 		if err := quorate(st.CachedInfo()); err != nil {
 			return err
@@ -172,22 +177,32 @@ func (b *Bus) openConsumer(ctx context.Context, c Consumer) (own, again jetstrea
 	return own, again, nil
 }
 
+// openDurable returns a durable consumer, and makes it first where it is not there, or not as it should be.
 func (b *Bus) openDurable(ctx context.Context, stream, name, filter string, start Start) (jetstream.Consumer, error) {
 	cfg := jetstream.ConsumerConfig{
 		Durable:       name,
 		FilterSubject: b.prefix + filter,
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       b.ackWait,
-		MaxDeliver:    -1, // attempts are counted by the worker
+		AckWait:       b.ackWait, // by it workers know how often to show that they live
+		MaxDeliver:    -1,        // attempts are counted by the worker
 		MaxAckPending: 16384,
 	}
-	if err := b.begin(ctx, b.prefix+stream, &cfg, start); err != nil {
-		return nil, err
+	there, err := b.js.Consumer(ctx, b.prefix+stream, name)
+	switch {
+	case err == nil:
+		is := there.CachedInfo().Config
+		if is.FilterSubject == cfg.FilterSubject && is.AckPolicy == cfg.AckPolicy && is.AckWait == cfg.AckWait && is.MaxDeliver == cfg.MaxDeliver && is.MaxAckPending == cfg.MaxAckPending {
+			return there, nil
+		}
+		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = is.DeliverPolicy, is.OptStartTime, is.OptStartSeq // cannot be changed
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		start.apply(&cfg)
+	default:
+		return nil, fmt.Errorf("cannot look for consumer %s of stream %s: %w", name, b.prefix+stream, err)
 	}
-	// Update, for a changed ack_wait: by it workers know how often to show that they live.
 	c, err := b.js.CreateOrUpdateConsumer(ctx, b.prefix+stream, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open consumer %s of stream %s: %w", name, b.prefix+stream, err)
+		return nil, fmt.Errorf("cannot make consumer %s of stream %s (`onhook migrate` does where this process may not): %w", name, b.prefix+stream, err)
 	}
 	return c, nil
 }

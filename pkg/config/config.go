@@ -133,6 +133,22 @@ func (f *File) Keep(section, key string) (*File, error) {
 	return &File{name: f.name, root: &root}, nil
 }
 
+// Value decodes one value, by its section and the keys below it, over what into, a pointer, already holds. Nothing else is
+// decoded: of a section that holds secrets, a process without them can still read what is none. One that is absent or null
+// leaves into as it is.
+func (f *File) Value(into any, keys ...string) error {
+	n := f.root
+	for _, key := range keys {
+		e := n.get(key)
+		if e == nil {
+			return nil
+		}
+		n = e.value
+	}
+	d := decoder{file: f.name}
+	return d.decode(strings.Join(keys, "."), n, into)
+}
+
 // At says which key of a section an error of its Validate is about, so that it is reported with the key's path and
 // line: At(err, "collections-mx", "scheme"). It nests, and it looks into what errors.Join made. At(nil) is nil.
 func At(err error, keys ...string) error {

@@ -9,17 +9,19 @@ import (
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/config"
 	"github.com/onhook/onhook/pkg/spool"
+	"github.com/onhook/onhook/pkg/tlsfile"
 )
 
 // Config is section ingress of onhook.yaml.
 type Config struct {
-	Listen      string        `yaml:"listen"`       // host:port
-	MaxBody     config.Size   `yaml:"max_body"`     // of one delivery; what no message can hold goes through the object store
-	MaxInFlight config.Size   `yaml:"max_inflight"` // of all bodies that are being received and stored
-	AckBudget   time.Duration `yaml:"ack_budget"`   // from the request's header to its answer
-	ReadTimeout time.Duration `yaml:"read_timeout"` // for the header, and for header and body together
-	IdleTimeout time.Duration `yaml:"idle_timeout"` // between two requests of a connection
-	Spool       spool.Config  `yaml:"spool"`        // where deliveries are kept while the broker is away
+	Listen      string         `yaml:"listen"`       // host:port
+	MaxBody     config.Size    `yaml:"max_body"`     // of one delivery; what no message can hold goes through the object store
+	MaxInFlight config.Size    `yaml:"max_inflight"` // of all bodies that are being received and stored
+	AckBudget   time.Duration  `yaml:"ack_budget"`   // from the request's header to its answer
+	ReadTimeout time.Duration  `yaml:"read_timeout"` // for the header, and for header and body together
+	IdleTimeout time.Duration  `yaml:"idle_timeout"` // between two requests of a connection
+	TLS         tlsfile.Config `yaml:"tls"`          // speaks https; plain HTTP without
+	Spool       spool.Config   `yaml:"spool"`        // where deliveries are kept while the broker is away
 }
 
 // DefaultConfig answers within every provider's 10 seconds.
@@ -64,6 +66,7 @@ func (c *Config) Validate() error {
 	if c.ReadTimeout > c.AckBudget {
 		bad("read_timeout", "it is %v, more than ack_budget (%v): what arrives that late could not be stored in time", c.ReadTimeout, c.AckBudget)
 	}
+	errs = append(errs, config.At(c.TLS.Validate(), "tls"))
 	if c.Spool.Dir != "" {
 		errs = append(errs, c.validateSpool())
 	}

@@ -4,6 +4,7 @@ package ingress
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/provider"
+	"github.com/onhook/onhook/pkg/tlsfile"
 )
 
 // publisher is what ingress needs of the bus.
@@ -73,6 +75,18 @@ func New(cfg Config, sources provider.Sources, b publisher, log *zap.Logger, reg
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          errorLog,
 	}
+	if cfg.TLS.Given() {
+		pair, err := tlsfile.Open(cfg.TLS, in.log)
+		if err != nil {
+			return nil, fmt.Errorf("ingress.tls: %w", err)
+		}
+		in.server.TLSConfig = &tls.Config{
+			MinVersion:     tls.VersionTLS12,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Current(), nil },
+		}
+		in.server.Protocols = &http.Protocols{} // all bounds on slow senders are those of HTTP/1.1, which every provider speaks
+		in.server.Protocols.SetHTTP1(true)
+	}
 	if in.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("cannot listen for webhooks on %s; ingress.listen, or --listen of onhook run, changes the address: %w", cfg.Listen, err)
 	}
@@ -95,10 +109,25 @@ func (in *Ingress) routes() http.Handler {
 // Addr is the address that New bound, as host:port.
 func (in *Ingress) Addr() string { return in.listener.Addr().String() }
 
+// URL is where New listens, without a path.
+func (in *Ingress) URL() string {
+	if in.server.TLSConfig != nil {
+		return "https://" + in.Addr()
+	}
+	return "http://" + in.Addr()
+}
+
+func (in *Ingress) serve() error {
+	if in.server.TLSConfig != nil {
+		return in.server.ServeTLS(in.listener, "", "") // the certificate comes from GetCertificate
+	}
+	return in.server.Serve(in.listener)
+}
+
 // Run serves until ctx ends, and then until every request that was accepted has its answer.
 func (in *Ingress) Run(ctx context.Context) error {
 	served := make(chan error, 1)
-	go func() { served <- in.server.Serve(in.listener) }()
+	go func() { served <- in.serve() }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("ingress: %w", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/onhook/onhook/pkg/config"
 	"github.com/onhook/onhook/pkg/provider"
 	"github.com/onhook/onhook/pkg/spool"
+	"github.com/onhook/onhook/pkg/tlsfile"
 )
 
 func TestNewSaysWhatIsWrong(t *testing.T) {
@@ -86,7 +87,7 @@ func TestConfig(t *testing.T) {
 		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if c.name == "all" && cfg != (Config{"0.0.0.0:80", 1 << 20, 1 << 20, 2 * time.Second, time.Second, 3 * time.Second, spool.DefaultConfig()}) {
+		if c.name == "all" && cfg != (Config{"0.0.0.0:80", 1 << 20, 1 << 20, 2 * time.Second, time.Second, 3 * time.Second, tlsfile.Config{}, spool.DefaultConfig()}) {
 			t.Errorf("decoded as %+v", cfg)
 		}
 	}

@@ -61,13 +61,13 @@ func (d development) sources() provider.Sources {
 }
 
 // banner tells a person where things are. Secrets are shown only when they are development's.
-func banner(w io.Writer, listen, admin, data string, sources provider.Sources, dev *development) {
-	_, _ = fmt.Fprintf(w, "onhook %s takes webhooks on http://%s (admin http://%s, data in %s)\n\n", service.Version(), listen, admin, data)
+func banner(w io.Writer, webhooks, admin, data string, sources provider.Sources, dev *development) {
+	_, _ = fmt.Fprintf(w, "onhook %s takes webhooks on %s (admin http://%s, data in %s)\n\n", service.Version(), webhooks, admin, data)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tw, "  SOURCE\tPROVIDER\tWEBHOOK URL\tSIGNED WITH")
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		s := sources[name]
-		url, signed := "http://"+listen+"/v1/webhooks/"+name, "-"
+		url, signed := webhooks+"/v1/webhooks/"+name, "-"
 		if len(s.Token) > 0 {
 			if dev != nil {
 				url += "/" + dev.token
@@ -85,7 +85,7 @@ func banner(w io.Writer, listen, admin, data string, sources provider.Sources, d
 	}
 	_ = tw.Flush()
 	if dev != nil {
-		_, _ = fmt.Fprintf(w, "\nTry it in another terminal:  onhook send altur --url http://%s  then  onhook calls list --server http://%s\n", listen, admin)
+		_, _ = fmt.Fprintf(w, "\nTry it in another terminal:  onhook send altur --url %s  then  onhook calls list --server http://%s\n", webhooks, admin)
 	}
 	_, _ = fmt.Fprintln(w)
 }

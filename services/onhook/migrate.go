@@ -27,7 +27,7 @@ type migration struct {
 	Streams []bus.Difference `json:"streams"` // what was changed
 }
 
-// Run migrates the database, and then the streams, for which it waits. An embedded server's are migrated by `onhook run`.
+// Run migrates the database, then the streams, for which it waits, and makes the consumers that are not there. An embedded server's are migrated by `onhook run`.
 func (c *migrateCmd) Run(ctx context.Context, t terminal) error {
 	f := config.Empty()
 	if c.Config != "" {
@@ -38,6 +38,10 @@ func (c *migrateCmd) Run(ctx context.Context, t terminal) error {
 	}
 	sto, nats, logging := storage.DefaultConfig(), bus.DefaultConfig(), service.DefaultLogConfig()
 	if err := errors.Join(f.Section("storage", &sto), f.Section("nats", &nats), f.Section("log", &logging)); err != nil {
+		return err
+	}
+	sinks, err := sinkConsumers(f)
+	if err != nil {
 		return err
 	}
 	log, err := service.NewLogger(logging.Level, t.err)
@@ -55,7 +59,7 @@ func (c *migrateCmd) Run(ctx context.Context, t terminal) error {
 		printDatabase(t, done)
 	}
 	if nats.URL != "" {
-		changed, serr := changeStreams(ctx, nats, log)
+		changed, serr := changeStreams(ctx, nats, sinks, log)
 		done.Streams, err = append(done.Streams, changed...), serr
 	}
 	if c.JSON {
@@ -78,11 +82,27 @@ func printDatabase(t terminal, done migration) {
 	}
 }
 
-func changeStreams(ctx context.Context, nats bus.Config, log *zap.Logger) ([]bus.Difference, error) {
+// sinkConsumers are those of section crm, each beginning where the section says, without the sinks' secrets.
+func sinkConsumers(f *config.File) (all []bus.Consumer, err error) {
+	for _, name := range f.Names("crm") {
+		begin := bus.StartNew()
+		if err := bus.CheckCRMName(name); err != nil {
+			return nil, fmt.Errorf("crm.%s: %w", name, err)
+		}
+		if err := f.Value(&begin, "crm", name, "start"); err != nil {
+			return nil, err
+		}
+		all = append(all, bus.CRM(name).From(begin))
+	}
+	return all, nil
+}
+
+func changeStreams(ctx context.Context, nats bus.Config, sinks []bus.Consumer, log *zap.Logger) ([]bus.Difference, error) {
 	b, err := bus.Connect(ctx, nats, "migrate", log)
 	if err != nil {
 		return nil, err
 	}
 	defer b.Close()
-	return b.Migrate(ctx)
+	changed, err := b.Migrate(ctx)
+	return changed, errors.Join(err, b.MakeConsumers(ctx, sinks))
 }

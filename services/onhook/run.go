@@ -84,7 +84,7 @@ func (c *runCmd) Run(ctx context.Context, t terminal) (err error) {
 	if len(s.sources) == 0 {
 		return &service.UsageError{Err: fmt.Errorf("%s has no sources; without one there is nobody to take webhooks from", c.Config)}
 	}
-	return compose(ctx, p, s, c.Data, func(in *ingress.Ingress) { banner(t.out, in.Addr(), p.Admin.Addr(), c.Data, s.sources, dev) })
+	return compose(ctx, p, s, c.Data, func(in *ingress.Ingress) { banner(t.out, in.URL(), p.Admin.Addr(), c.Data, s.sources, dev) })
 }
 
 // compose builds every service over one bus and one store, and runs them. It embeds what s names no address for.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/store/internal/row"
+	"github.com/onhook/onhook/pkg/tlsfile"
 )
 
 const (
@@ -65,12 +66,15 @@ func parse(dsn string) (*pgxpool.Config, error) {
 		return nil, errors.New("the PostgreSQL DSN is not a URL: write postgres://user:password@host:5432/database, " +
 			"with special characters of the password percent-encoded")
 	}
+	q := u.Query()
+	if err := checkFiles(q); err != nil {
+		return nil, err
+	}
 	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, errors.New("the PostgreSQL DSN has a part that cannot be used: check the host, the port and what follows the question mark " +
 			"(sslmode, connect_timeout, pool_max_conns)")
 	}
-	q := u.Query()
 	if !q.Has("pool_max_conns") {
 		cfg.MaxConns = maxConns
 	}
@@ -81,6 +85,23 @@ func parse(dsn string) (*pgxpool.Config, error) {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "onhook"
 	}
 	return cfg, nil
+}
+
+// checkFiles looks at the files of the DSN, as what the driver says of them would quote the DSN.
+func checkFiles(q url.Values) error {
+	if ca := q.Get("sslrootcert"); ca != "" && ca != "system" {
+		if _, err := tlsfile.Roots(ca); err != nil {
+			return fmt.Errorf("sslrootcert of the PostgreSQL DSN: %w", err)
+		}
+	}
+	pair := tlsfile.Config{CertFile: q.Get("sslcert"), KeyFile: q.Get("sslkey")}
+	if q.Has("sslpassword") { // the key is encrypted
+		return nil
+	}
+	if err := pair.Validate(); err != nil {
+		return fmt.Errorf("sslcert and sslkey of the PostgreSQL DSN: %w", err)
+	}
+	return nil
 }
 
 // List returns the calls that f chooses, newest first.

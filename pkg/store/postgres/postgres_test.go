@@ -42,6 +42,7 @@ func TestPostgres(t *testing.T) {
 			{"TableMissing", tableMissing},
 			{"ReadOnly", readOnly},
 			{"Login", login},
+			{"TLS", overTLS},
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				t.Parallel()

@@ -30,17 +30,18 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	file := p.Config
+	file, name := p.Config, "crm"
 	if only != "" {
+		name = bus.CRM(only).Name
 		if file, err = file.Keep("crm", only); err != nil { // without the other sinks' secrets
-			return err
+			return &service.UsageError{Err: err}
 		}
 	}
 	cfg, nats := crm.Config{}, bus.DefaultConfig()
 	if err := errors.Join(file.Section("crm", &cfg), file.Section("nats", &nats)); err != nil {
 		return err
 	}
-	b, err := bus.Connect(ctx, nats, "crm", p.Log)
+	b, err := bus.Connect(ctx, nats, name, p.Log)
 	if err != nil {
 		return err
 	}
