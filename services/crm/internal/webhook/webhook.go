@@ -16,10 +16,9 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
@@ -72,34 +71,42 @@ func (c *Client) Check(context.Context) error { return nil }
 func (c *Client) Deliver(ctx context.Context, batch []sink.Item) []sink.Result {
 	results := make([]sink.Result, len(batch))
 	statuses := make([]int, len(batch))
-	var g errgroup.Group
-	g.SetLimit(c.cfg.Connections)
-	var down atomic.Pointer[error]
-	last := map[string]int{} // by id, where in batch the one stands that is sent
+	ids := make([]string, len(batch))
+	last := make(map[string]int, len(batch)) // by id, where in batch the one stands that is sent
 	for i := range batch {
-		last[c.id(batch[i].Call)] = i
+		ids[i] = c.id(batch[i].Call)
+		last[ids[i]] = i
 	}
-	for id, i := range last {
-		g.Go(func() error {
-			if err := down.Load(); err != nil {
-				results[i].Err = *err
-				return nil
+	var down atomic.Pointer[error]
+	send := func(i int) {
+		if err := down.Load(); err != nil {
+			results[i].Err = *err
+			return
+		}
+		status, err := c.post(ctx, ids[i], batch[i])
+		statuses[i] = status
+		if kind, _ := retry.Classify(err); kind == retry.Paused {
+			down.Store(&err)
+		}
+		results[i] = sink.Result{Err: err, VendorID: ids[i]}
+	}
+	var senders sync.WaitGroup // one for each connection: one for each call would grow as many stacks anew
+	var next atomic.Int64
+	for range min(c.cfg.Connections, len(last)) {
+		senders.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(batch); i = int(next.Add(1)) - 1 {
+				if last[ids[i]] == i {
+					send(i)
+				}
 			}
-			status, err := c.post(ctx, id, batch[i])
-			statuses[i] = status
-			if kind, _ := retry.Classify(err); kind == retry.Paused {
-				down.Store(&err)
-			}
-			results[i] = sink.Result{Err: err, VendorID: id}
-			return nil
 		})
 	}
-	_ = g.Wait()          // no function returns an error
+	senders.Wait()
 	if ctx.Err() == nil { // else it is the stop that broke connections off
 		pauseIfAllFail(results, statuses)
 	}
 	for i := range batch {
-		results[i] = results[last[c.id(batch[i].Call)]]
+		results[i] = results[last[ids[i]]]
 	}
 	return results
 }
