@@ -330,7 +330,7 @@ func TestEmptyFieldsOfAPersonAreFilledAndNothingIsOverwritten(t *testing.T) {
 			if f.who("a") != id || out[0].Note != "" {
 				t.Errorf("with %v: %q", f.who("a"), out[0].Note)
 			}
-			people := f.org.Records(test.kind)
+			people := f.org.Objects(test.kind)
 			for name, want := range test.want {
 				if got := people[0][name]; got != want {
 					t.Errorf("%s is %v, want %v", name, got, want)
@@ -371,7 +371,7 @@ func TestTheEmptyFieldsOfABatchAreFilledInOneRequest(t *testing.T) {
 		t.Errorf("%d writes, with %v and %v", n, f.who("x"), f.who("y"))
 	}
 	for _, kind := range []string{"Contact", "Lead"} {
-		for _, p := range f.org.Records(kind) {
+		for _, p := range f.org.Objects(kind) {
 			if p["FirstName"] != "Zoë" || p["Email"] != "zoe@example.com" || p[phoneField] == nil {
 				t.Errorf("%v", p)
 			}
@@ -414,7 +414,7 @@ func TestAPersonThatCannotBeFilledInCostsNoCall(t *testing.T) {
 			}
 			f.org.RowError = nil
 			f.deliver(retry.Done, newCall("b", with(zoe), named))
-			if filled := f.org.Records("Contact")[0]["FirstName"] == "Zoë"; filled != test.again {
+			if filled := f.org.Objects("Contact")[0]["FirstName"] == "Zoë"; filled != test.again {
 				t.Errorf("filled in for the next call: %t", filled)
 			}
 		})
