@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,8 +33,8 @@ type Deps struct {
 type Client struct {
 	name  string
 	cfg   Config
-	keys  [][]byte // newest first
-	http  *http.Client
+	keys  [][]byte        // newest first
+	http  *http.Transport // no http.Client: there are no redirects to follow, nor cookies to keep
 	write func(sink.Item) ([]byte, error)
 }
 
@@ -54,11 +53,7 @@ func New(cfg Config, d Deps) (*Client, error) {
 		}
 		c.keys = append(c.keys, key)
 	}
-	c.http = &http.Client{
-		Transport:     transport(cfg),
-		Timeout:       cfg.Timeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c.http = transport(cfg)
 	return c, nil
 }
 
@@ -150,6 +145,8 @@ func (c *Client) post(ctx context.Context, id string, item sink.Item) (status in
 	if err != nil {
 		return 0, retry.Never(fmt.Errorf("the call cannot be written: %w", err))
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.URL.Reveal(), bytes.NewReader(body))
 	if err != nil {
 		return 0, errors.New("the request cannot be made") // the reason would quote the address
@@ -162,9 +159,9 @@ func (c *Client) post(ctx context.Context, id string, item sink.Item) (status in
 		"Webhook-Timestamp": {now},
 		"Webhook-Signature": {c.sign(id, now, body)},
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.http.RoundTrip(req)
 	if err != nil {
-		return 0, failed(withoutURL(err))
+		return 0, failed(err)
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
 	_ = resp.Body.Close()
@@ -184,12 +181,4 @@ func (c *Client) sign(id, timestamp string, body []byte) string {
 		b.WriteString("v1," + base64.StdEncoding.EncodeToString(h.Sum(nil)))
 	}
 	return b.String()
-}
-
-// withoutURL takes the address out of an error of net/http: it may hold a secret.
-func withoutURL(err error) error {
-	if ue, ok := errors.AsType[*url.Error](err); ok {
-		return ue.Err
-	}
-	return err
 }
