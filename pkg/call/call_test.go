@@ -51,6 +51,19 @@ func TestTimeOfAnotherZoneIsWrittenInUTC(t *testing.T) {
 	}
 }
 
+func TestTimeIsWrittenToJSONAsItIsToText(t *testing.T) {
+	t.Parallel()
+	for _, moment := range []time.Time{
+		{}, time.Unix(0, 0), time.Date(1969, 12, 31, 23, 59, 59, 999_999_999, time.UTC), time.Date(2026, 1, 1, 0, 0, 0, 50_000_000, time.FixedZone("", -7*60*60)),
+		time.Date(9999, 12, 31, 23, 59, 59, 7_000_000, time.UTC),
+	} {
+		v := call.Time{Time: moment}
+		if b, err := v.MarshalJSON(); err != nil || string(b) != `"`+v.String()+`"` {
+			t.Errorf("%s, %v, want %q", b, err, v)
+		}
+	}
+}
+
 func TestIsE164(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[string]bool{

@@ -28,7 +28,10 @@ func (t Time) String() string { return t.UTC().Format(timeLayout) }
 
 // MarshalJSON writes RFC 3339 in UTC with exactly three decimals.
 func (t Time) MarshalJSON() ([]byte, error) {
-	return t.UTC().AppendFormat(make([]byte, 0, len(timeLayout)+2), `"`+timeLayout+`"`), nil
+	b := append(make([]byte, 0, len(timeLayout)+2), '"')
+	b = t.UTC().AppendFormat(b, time.RFC3339) // several times as fast as a layout of one's own
+	ms := t.Nanosecond() / 1e6
+	return append(b[:len(b)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z', '"'), nil
 }
 
 // UnmarshalJSON reads RFC 3339 in any zone.

@@ -144,7 +144,7 @@ func (w *Worker) awaitCheck(ctx context.Context) {
 func (w *Worker) probe(ctx context.Context, held []*bus.Message, delay time.Duration) []*bus.Message {
 	began := time.Now()
 	w.log.Warn("the sink is down; holding", zap.Int("held", len(held)))
-	for {
+	for tried := 1; ; tried++ {
 		w.hold(ctx, delay)
 		if ctx.Err() != nil {
 			return held
@@ -155,22 +155,27 @@ func (w *Worker) probe(ctx context.Context, held []*bus.Message, delay time.Dura
 			w.log.Info("the sink is back", zap.Duration("down", time.Since(began)))
 			return held[1:]
 		}
-		if len(held) == 1 && w.doubt(ctx, held[0]) {
-			return nil
+		if tried >= len(held) {
+			if rest := w.doubt(ctx, held); len(rest) < len(held) {
+				w.say(ctx, nil)
+				return rest
+			}
 		}
 		held = append(held[1:], held[0]) // another one next: this one alone may be what the sink cannot take
 	}
 }
 
-// doubt asks whether the sink is down or only cannot take m. Where it takes another message m is at fault: what it took
-// for an outage is counted as a plain error, and doubt reports true.
-func (w *Worker) doubt(ctx context.Context, m *bus.Message) bool {
-	if !w.takesAnother(ctx) {
-		return false
+// doubt is for messages that each met an outage alone: it asks whether the sink is down or only cannot take them. Whenever
+// it takes another, one of them is tried once more. If that still does not get through it is at fault: what was taken for an
+// outage is counted as a plain error. doubt returns those that it did not settle.
+func (w *Worker) doubt(ctx context.Context, held []*bus.Message) []*bus.Message {
+	for len(held) > 0 && w.takesAnother(ctx) {
+		if still, _, _ := w.attempt(ctx, held[:1]); len(still) > 0 {
+			w.settle(ctx, still[0], errors.New("an outage to this message alone: the sink takes others"))
+		}
+		held = held[1:]
 	}
-	w.say(ctx, nil)
-	w.settle(ctx, m, errors.New("an outage to this message alone: the sink takes others"))
-	return true
+	return held
 }
 
 // takesAnother tries messages that wait until the sink takes one, fails at one, or none is left. It goes past those that

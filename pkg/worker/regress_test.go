@@ -185,3 +185,60 @@ func TestProbesKeepToThePauseThatTheSinkAsksFor(t *testing.T) {
 		t.Errorf("handled at %v", got.at)
 	}
 }
+
+// Several such messages, held together, were probed in turn for ever: only one that was held alone was ever doubted.
+func TestAnOutageToSeveralMessagesAloneDoesNotStopTheOthers(t *testing.T) {
+	f := setup(t)
+	f.cfg.Attempts = 2
+	f.publish("poison", "poison too")
+	var got seen
+	f.start(worker.Each(func(_ context.Context, m *bus.Message) error {
+		if strings.HasPrefix(got.add(m), "poison") {
+			return retry.OutageAtLeast(time.Millisecond, errors.New("statement timeout"))
+		}
+		return nil
+	}))
+	f.waitFor("the outage", func() bool { return got.count("poison") > 1 && got.count("poison too") > 1 })
+	for i := range 100 {
+		name := fmt.Sprint(i)
+		f.publish(name)
+		f.waitFor("the next one", func() bool { return got.count(name) > 0 })
+		if len(f.dead()) == 2 {
+			break
+		}
+	}
+	f.waitSettled()
+	dead := f.dead()
+	if len(dead) != 2 {
+		t.Fatalf("dead %+v", dead)
+	}
+	for _, d := range dead {
+		if d.Origin != "WEBHOOKS/1" && d.Origin != "WEBHOOKS/2" || d.Attempts != 2 {
+			t.Errorf("dead %+v", d)
+		}
+	}
+}
+
+// The sink may have come back between the last look at a held message and the other that it took.
+func TestWhatGetsThroughInTheEndIsNotCounted(t *testing.T) {
+	f := setup(t)
+	f.cfg.Attempts = 1
+	f.publish("a", "b")
+	var got seen
+	var back atomic.Bool
+	f.start(worker.Each(func(_ context.Context, m *bus.Message) error {
+		if got.add(m) == "other" {
+			back.Store(true)
+		}
+		if !back.Load() {
+			return retry.Outage(time.Millisecond, errors.New("connection refused"))
+		}
+		return nil
+	}))
+	f.waitFor("the outage", func() bool { return got.count("a") > 1 && got.count("b") > 1 })
+	f.publish("other")
+	f.waitSettled()
+	if dead := f.dead(); len(dead) > 0 {
+		t.Errorf("dead %+v", dead)
+	}
+}

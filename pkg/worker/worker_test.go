@@ -282,7 +282,8 @@ func TestOutageCountsNothingHoldsAndProbesWithOne(t *testing.T) {
 		return errs
 	})
 	f.waitFor("twenty probes", func() bool { mu.Lock(); defer mu.Unlock(); return probes >= 20 })
-	if s := f.status(); s.Pending != 25 || s.InHand > 10 || s.Dead != 0 || s.Scheduled != 0 {
+	// A batch is held, and one of the others may be asked with, as those of the batch may be what the sink cannot take.
+	if s := f.status(); s.Pending != 25 || s.InHand > 11 || s.Dead != 0 || s.Scheduled != 0 {
 		t.Errorf("during the outage: %+v", s)
 	}
 	mu.Lock()

@@ -113,10 +113,15 @@ func (s *Sink) validate(env *expr.Env) error {
 	if s.Batch > k.most {
 		bad("batch", "it is %d; %s takes %d at most", s.Batch, k.name, k.most)
 	}
+	spelt := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(s.Fields)) {
 		if k.field != nil {
 			errs = append(errs, config.At(k.field(name), "fields", name))
 		}
+		if other, twice := spelt[strings.ToLower(name)]; twice && k.anyCase {
+			errs = append(errs, config.At(fmt.Errorf("it is the same field of %s as %s; keep one of the two", k.name, other), "fields", name))
+		}
+		spelt[strings.ToLower(name)] = name
 	}
 	if s.filters, err = compile(env, s); err != nil {
 		errs = append(errs, err)

@@ -41,3 +41,16 @@ func TestFieldThatTheVendorCannotHaveIsRefusedByCheck(t *testing.T) {
 		}
 	}
 }
+
+// Salesforce was sent one field with two values, and kept either.
+func TestOneFieldOfSalesforceInTwoSpellingsIsRefusedByCheck(t *testing.T) {
+	t.Parallel()
+	const twice = "fields: {Promise__c: call.status, promise__C: call.status}, "
+	_, err := parse("  a: {kind: salesforce, " + twice + "url: 'https://acme.my.salesforce.com', client_id: id, client_secret: pa55word}\n")
+	if err == nil || !strings.Contains(err.Error(), "crm.a.fields.promise__C: it is the same field of salesforce as Promise__c") {
+		t.Errorf("%v", err)
+	}
+	if _, err := parse("  a: {kind: webhook, " + twice + "url: 'https://example.com/hook', secrets: [" + secret + "]}\n"); err != nil {
+		t.Errorf("a webhook tells one from the other: %v", err)
+	}
+}

@@ -23,6 +23,7 @@ type kind struct {
 	concurrency int                     // batches at once, if not configured
 	progress    bool                    // whether it can tell a call's progress from its end
 	field       func(name string) error // why nothing is configured by that name in fields; nil: any is
+	anyCase     bool                    // whether names of fields that differ in case alone are one
 	config      func() clientConfig
 	open        func(clientConfig, deps) (sink.Sink, error)
 }
@@ -43,7 +44,7 @@ var kinds = []kind{
 	{name: "hubspot", batch: 100, most: 1000, linger: time.Second, concurrency: 1, field: hubspot.CheckField, config: own(hubspot.DefaultConfig), open: client(func(c hubspot.Config, d deps) (*hubspot.Client, error) {
 		return hubspot.New(c, hubspot.Deps{Name: d.name, Contacts: d.contacts, Log: d.log})
 	})},
-	{name: "salesforce", batch: 200, most: 1000, linger: time.Second, concurrency: 1, field: salesforce.CheckField, config: own(salesforce.DefaultConfig), open: client(func(c salesforce.Config, d deps) (*salesforce.Sink, error) {
+	{name: "salesforce", batch: 200, most: 1000, linger: time.Second, concurrency: 1, field: salesforce.CheckField, anyCase: true, config: own(salesforce.DefaultConfig), open: client(func(c salesforce.Config, d deps) (*salesforce.Sink, error) {
 		return salesforce.New(c, d.contacts), nil
 	})},
 	{name: "webhook", batch: 64, most: 1000, concurrency: 2, progress: true, config: own(webhook.DefaultConfig), open: client(func(c webhook.Config, d deps) (*webhook.Client, error) {

@@ -36,7 +36,7 @@ var secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat(
 
 // fixture is a broker on which sinks can be started.
 type fixture struct {
-	t      *testing.T
+	t      testing.TB
 	server *bustest.Server
 	bus    *bus.Bus
 	reg    *prometheus.Registry // of the sinks started last
@@ -44,6 +44,10 @@ type fixture struct {
 
 func setup(t *testing.T) *fixture {
 	t.Parallel()
+	return newFixture(t)
+}
+
+func newFixture(t testing.TB) *fixture {
 	f := &fixture{t: t, server: bustest.StartServer(t)}
 	f.bus = f.server.Connect(t)
 	return f

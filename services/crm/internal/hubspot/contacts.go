@@ -192,7 +192,7 @@ func (c *Client) create(ctx context.Context, people []*person) error {
 		values := c.contactValues(p)
 		values[phoneKey] = p.number
 		inputs = append(inputs, input{
-			what: "the contact", key: p.number, trace: p.number, properties: values, hidden: mask.Names(p.call.call),
+			what: "the contact", key: p.number, trace: p.number, properties: values, hidden: secret(p, values),
 			body: objectInput{ID: p.number, IDProperty: phoneKey, Properties: values, Trace: p.number},
 		})
 	}
@@ -219,6 +219,11 @@ func (c *Client) create(ctx context.Context, people []*person) error {
 		}
 	}
 	return nil
+}
+
+// secret is what no error about a contact may repeat: all that is written of it, whatever its properties are called.
+func secret(p *person, values map[string]string) []string {
+	return slices.AppendSeq(mask.Names(p.call.call), maps.Values(values))
 }
 
 // existing is the id of the contact that is in the way of a new one, by its e-mail address.
@@ -263,7 +268,7 @@ func (c *Client) update(ctx context.Context, people []*person) error {
 			continue
 		}
 		byID[p.id] = &input{
-			what: "the contact", key: p.id, trace: p.id, properties: values, hidden: mask.Names(p.call.call),
+			what: "the contact", key: p.id, trace: p.id, properties: values, hidden: secret(p, values),
 			body: objectInput{ID: p.id, Properties: values, Trace: p.id},
 		}
 		inputs = append(inputs, byID[p.id])

@@ -133,7 +133,7 @@ func TestOneBadRecordAmongHundred(t *testing.T) {
 		want   []string
 		most   int // requests
 	}{
-		"refused by itself":         {map[string]any{"hs_call_status": "PONDERING"}, []string{"VALIDATION_ERROR", "PONDERING", crmtest.HubSpotCorrelationID}, 2},
+		"refused by itself":         {map[string]any{"hs_call_status": "PONDERING"}, []string{"VALIDATION_ERROR", "options for hs_call_status", crmtest.HubSpotCorrelationID}, 2},
 		"refuses the whole batch":   {map[string]any{"promise": "x"}, []string{"400 VALIDATION_ERROR promise", crmtest.HubSpotCorrelationID}, 3},
 		"with a time that is none":  {map[string]any{"hs_timestamp": "soon"}, []string{"MISSING_REQUIRED_PROPERTY"}, 2},
 		"with a text over its room": {map[string]any{"hs_call_title": strings.Repeat("x", 70_000)}, nil, 2},

@@ -78,8 +78,12 @@ func (c *Client) callInput(r *record) (input, error) {
 	if err != nil {
 		return input{}, err
 	}
+	hidden := mask.Names(r.call)
+	for name := range r.fields { // what they say may be of a person, whatever property it is put into
+		hidden = append(hidden, p[name])
+	}
 	return input{
-		what: "the call", key: r.key, trace: r.key, properties: p, hidden: mask.Names(r.call),
+		what: "the call", key: r.key, trace: r.key, properties: p, hidden: hidden,
 		body: objectInput{ID: r.key, IDProperty: callKey, Properties: p, Trace: r.key},
 	}, nil
 }

@@ -132,7 +132,7 @@ var scopeName = regexp.MustCompile(`^[a-z][a-z0-9._-]{1,99}$`)
 
 var personal = regexp.MustCompile(`[^\s"'<>]+@[^\s"'<>]+|https?://[^\s"'<>]+|\+?[0-9][0-9 .,()-]{2,}[0-9]`)
 
-// open are the properties whose values may stand in an error.
+// open are the properties of a call whose values may stand in an error, unless they are configured.
 var open = []string{callKey, "hs_call_direction", "hs_call_disposition", "hs_call_status", "hs_call_duration", timestamp,
 	"hubspot_owner_id", "onhook_agent", "onhook_answered_by", "onhook_outcome", "onhook_provider"}
 

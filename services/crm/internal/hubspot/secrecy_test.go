@@ -1,6 +1,7 @@
 package hubspot_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/onhook/onhook/pkg/config"
 	"github.com/onhook/onhook/pkg/retry"
 	"github.com/onhook/onhook/services/crm/internal/crmtest"
+	"github.com/onhook/onhook/services/crm/internal/hubspot"
 )
 
 // TestHubSpotSeesOnlyWhatIsConfigured looks at every byte that is sent.
@@ -117,6 +119,34 @@ func TestCutPiecesOfATextAreMasked(t *testing.T) {
 	}
 	if !strings.Contains(got, "hs_call_body is not valid near:***") || !strings.HasSuffix(got, "who is unable") {
 		t.Errorf("error %q", got)
+	}
+}
+
+// TestConfiguredFieldsAreMaskedWhateverTheirProperty: a property whose usual values may stand in an error can be given others.
+func TestConfiguredFieldsAreMaskedWhateverTheirProperty(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"hs_call_disposition", "hs_timestamp", "hubspot_owner_id", "onhook_agent", "onhook_outcome"} {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t)
+			batch := items(1)
+			batch[0].Fields = map[string]any{name: "lives in Quito, alone"}
+			f.account.Fault("calls/batch/upsert", 1, crmtest.HubSpotAnswers(400, "VALIDATION_ERROR", name+" cannot be LIVES IN QUITO, ALONE, nor Quito, alone"))
+			if got := fmt.Sprint(f.client().Deliver(t.Context(), batch)[0].Err); strings.Contains(strings.ToLower(got), "quito") || !strings.Contains(got, name+" cannot be") {
+				t.Errorf("error %q", got)
+			}
+		})
+	}
+}
+
+func TestContactFieldsAreMaskedWhateverTheirProperty(t *testing.T) {
+	f := setup(t)
+	f.cfg.CreateMissing = "contact"
+	f.cfg.ContactFields["onhook_agent"] = hubspot.ContactField{From: "extracted.home", Mode: "overwrite"}
+	batch := items(1)
+	batch[0].Call.Extracted = map[string]json.RawMessage{"home": json.RawMessage(`"lives in Quito, alone"`)}
+	f.account.Fault("contacts/batch/upsert", 1, crmtest.HubSpotAnswers(400, "VALIDATION_ERROR", "onhook_agent cannot be lives in Quito, alone"))
+	if got := f.client().Deliver(t.Context(), batch)[0].Note; strings.Contains(got, "Quito") || !strings.Contains(got, "onhook_agent cannot be") {
+		t.Errorf("note %q", got)
 	}
 }
 

@@ -21,9 +21,19 @@ const leadPrefix = "00Q"
 
 // person is who has a number.
 type person struct {
-	id   string // empty when nobody has it
-	note string
-	err  error // it is not known who has it: the calls of the number come again
+	id    string // empty when nobody has it
+	note  string
+	err   error          // it is not known who has it: the calls of the number come again
+	lacks map[string]any // what the record is to be given
+	again bool           // that could not be written now: the person is looked up once more for the next call
+}
+
+// say adds to the note.
+func (p *person) say(note string) {
+	if p.note != "" {
+		note = p.note + "; " + note
+	}
+	p.note = note
 }
 
 // match finds out who each call was with. Its error is one for the whole batch.
@@ -119,14 +129,12 @@ func (d *delivery) find(ctx context.Context, calls map[string]*call.Call, people
 		return nil
 	}
 	fresh := map[string]person{}
-	steps := []func(context.Context, []string, map[string]person) error{d.byKey}
+	steps := []func(context.Context, []string, map[string]*call.Call, map[string]person) error{d.byKey}
 	if d.cfg.MatchExisting {
 		steps = append(steps, d.search)
 	}
 	if d.cfg.CreateMissing != createNone {
-		steps = append(steps, func(ctx context.Context, numbers []string, into map[string]person) error {
-			return d.create(ctx, numbers, calls, into)
-		})
+		steps = append(steps, d.create)
 	}
 	for _, step := range steps {
 		for numbers := range slices.Chunk(slices.Sorted(maps.Keys(calls)), maxRecords) {
@@ -134,17 +142,20 @@ func (d *delivery) find(ctx context.Context, calls map[string]*call.Call, people
 			if len(missing) == 0 {
 				continue
 			}
-			if err := step(ctx, missing, fresh); err != nil {
+			if err := step(ctx, missing, calls, fresh); err != nil {
 				return err
 			}
 		}
 	}
+	if err := d.fill(ctx, calls, fresh); err != nil {
+		return err
+	}
 	ids := map[string]string{}
 	for number := range calls {
 		p := fresh[number]
-		if p.id != "" {
+		if p.id != "" && !p.again {
 			ids[number] = p.id
-		} else if p.note == "" && p.err == nil {
+		} else if p.id == "" && p.note == "" && p.err == nil {
 			p.note = "no contact has the number"
 		}
 		people[number] = p
@@ -157,8 +168,8 @@ func (d *delivery) find(ctx context.Context, calls map[string]*call.Call, people
 }
 
 // byKey asks for those whose key is the number, Contacts and Leads in one request. A Lead that has been converted
-// stands for its Contact.
-func (d *delivery) byKey(ctx context.Context, numbers []string, into map[string]person) error {
+// stands for its Contact, of which no more is known then.
+func (d *delivery) byKey(ctx context.Context, numbers []string, calls map[string]*call.Call, into map[string]person) error {
 	type subrequest struct {
 		Method string `json:"method"`
 		URL    string `json:"url"`
@@ -166,15 +177,18 @@ func (d *delivery) byKey(ctx context.Context, numbers []string, into map[string]
 	}
 	in := "('" + strings.Join(numbers, "','") + "')" // digits and a plus: nothing to escape
 	var asked []subrequest
-	ask := func(kind, more string) {
-		query := url.Values{"q": {"SELECT Id, " + phoneField + more + " FROM " + kind + " WHERE " + phoneField + " IN " + in}}
-		asked = append(asked, subrequest{http.MethodGet, d.client.path("query") + "?" + query.Encode(), kind})
+	var objects []*object // of each query
+	ask := func(o *object, more ...string) {
+		names := strings.Join(slices.Concat([]string{"Id", phoneField}, o.fillable(), more), ", ")
+		query := url.Values{"q": {"SELECT " + names + " FROM " + o.name + " WHERE " + phoneField + " IN " + in}}
+		asked = append(asked, subrequest{http.MethodGet, d.client.path("query") + "?" + query.Encode(), o.name})
+		objects = append(objects, o)
 	}
 	if d.schema.contact != nil {
-		ask("Contact", "")
+		ask(d.schema.contact)
 	}
 	if d.schema.lead != nil {
-		ask("Lead", ", IsConverted, ConvertedContactId")
+		ask(d.schema.lead, "IsConverted", "ConvertedContactId")
 	}
 	var answers struct {
 		List []subanswer `json:"compositeResponse"`
@@ -186,25 +200,23 @@ func (d *delivery) byKey(ctx context.Context, numbers []string, into map[string]
 	if len(answers.List) != len(asked) {
 		return errors.New("cannot look up contacts: Salesforce did not answer each query")
 	}
-	for _, a := range answers.List {
+	for i, a := range answers.List {
 		var found struct {
-			Records []struct {
-				ID        string `json:"Id"`
-				Key       string `json:"Onhook_Phone_Key__c"`
-				Converted bool   `json:"IsConverted"`
-				Contact   string `json:"ConvertedContactId"`
-			} `json:"records"`
+			Records []record `json:"records"`
 		}
 		if err := d.client.judge(answer{status: a.Status, body: a.Body}, &found, nil); err != nil {
 			return d.unmatched(err)
 		}
-		for _, record := range found.Records {
-			id := record.ID
-			if record.Converted {
-				id = record.Contact
+		for _, has := range found.Records {
+			number := has.text(phoneField)
+			p := person{id: has.text("Id")}
+			if converted, _ := has["IsConverted"].(bool); converted {
+				p.id = has.text("ConvertedContactId")
+			} else if c := calls[number]; c != nil {
+				p.lacks = d.lacking(objects[i], has, number, c)
 			}
-			if id != "" && into[record.Key].id == "" { // a Contact is answered before a Lead
-				into[record.Key] = person{id: id}
+			if p.id != "" && into[number].id == "" { // a Contact is answered before a Lead
+				into[number] = p
 			}
 		}
 	}

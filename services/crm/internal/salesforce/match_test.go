@@ -289,3 +289,139 @@ func TestRefusedSearchCostsTheMatchOnly(t *testing.T) {
 		t.Errorf("note %q", out[0].Note)
 	}
 }
+
+func named(c *call.Call) {
+	c.Customer = &call.Customer{Name: "Zoë Quispe Ruiz", Email: "zoe@example.com"}
+}
+
+// Only a person that onhook itself had made had a name and an address.
+func TestEmptyFieldsOfAPersonAreFilledAndNothingIsOverwritten(t *testing.T) {
+	const email, first = "old@example.com", "Zoila"
+	for _, test := range []struct {
+		name   string
+		kind   string
+		has    map[string]any
+		change func(*Config)
+		want   map[string]any // of what it has afterwards
+		writes int
+	}{
+		{name: "all but a last name is empty", kind: "Contact", has: map[string]any{phoneField: zoe, "LastName": "x"},
+			want: map[string]any{"FirstName": "Zoë", "LastName": "x", "Email": "zoe@example.com", "Phone": zoe}, writes: 1},
+		{name: "a Lead", kind: "Lead", has: map[string]any{phoneField: zoe, "LastName": "x", "Email": email},
+			want: map[string]any{"FirstName": "Zoë", "LastName": "x", "Email": email, "Phone": zoe}, writes: 1},
+		{name: "nothing is empty", kind: "Contact", has: map[string]any{phoneField: zoe, "FirstName": first, "LastName": "x", "Email": email, "Phone": "1"},
+			want: map[string]any{"FirstName": first, "LastName": "x", "Email": email, "Phone": "1"}},
+		{name: "the number is in another field", kind: "Contact", has: map[string]any{phoneField: zoe, "FirstName": first, "LastName": "x", "Email": email, "MobilePhone": "55 1234 5678"},
+			want: map[string]any{"Phone": nil, "MobilePhone": "55 1234 5678"}},
+		{name: "mobile numbers", kind: "Contact", has: map[string]any{phoneField: zoe, "FirstName": first, "LastName": "x", "Email": email},
+			change: func(c *Config) { c.PhoneField = "MobilePhone" }, want: map[string]any{"Phone": nil, "MobilePhone": zoe}, writes: 1},
+		{name: "found by a search", kind: "Contact", has: map[string]any{"LastName": "x", "Phone": zoe, "Email": email},
+			change: func(c *Config) { c.MatchExisting = true },
+			want:   map[string]any{phoneField: zoe, "FirstName": "Zoë", "LastName": "x", "Email": email, "Phone": zoe}, writes: 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var change []func(*Config)
+			if test.change != nil {
+				change = append(change, test.change)
+			}
+			f := setup(t, change...)
+			id := f.org.Add(test.kind, test.has)
+			out := f.deliver(retry.Done, newCall("a", with(zoe), named))
+			if f.who("a") != id || out[0].Note != "" {
+				t.Errorf("with %v: %q", f.who("a"), out[0].Note)
+			}
+			people := f.org.Objects(test.kind)
+			for name, want := range test.want {
+				if got := people[0][name]; got != want {
+					t.Errorf("%s is %v, want %v", name, got, want)
+				}
+			}
+			if n := fills(f); n != test.writes || lookups(f) != 1 {
+				t.Errorf("%d writes to people, want %d; %d lookups", n, test.writes, lookups(f))
+			}
+			f.deliver(retry.Done, newCall("b", with(zoe), named))
+			if n := fills(f); n != test.writes || lookups(f) != 1 {
+				t.Errorf("%d writes and %d lookups after a call of somebody known", n, lookups(f))
+			}
+		})
+	}
+}
+
+func fills(f *fixture) int {
+	n := 0
+	for _, r := range f.org.Requests() {
+		if strings.HasSuffix(r.Path, "composite/sobjects") {
+			n++
+		}
+	}
+	return n
+}
+
+func TestTheEmptyFieldsOfABatchAreFilledInOneRequest(t *testing.T) {
+	f := setup(t, func(c *Config) { c.MatchExisting = true })
+	var batch []*call.Call
+	for i := range 100 {
+		n := fmt.Sprintf("+5255123457%02d", i)
+		f.org.Add([]string{"Contact", "Lead"}[i%2], map[string]any{phoneField: n, "LastName": "x"})
+		batch = append(batch, newCall(n, with(n), named))
+	}
+	twice := f.org.Add("Contact", map[string]any{"LastName": "x", "Phone": "+525587654321", "MobilePhone": zoe}) // of two numbers
+	f.deliver(retry.Done, append(batch, newCall("x", with(zoe), named), newCall("y", with("+525587654321"), named))...)
+	if n := fills(f); n != 1 || f.who("x") != twice || f.who("y") != twice {
+		t.Errorf("%d writes, with %v and %v", n, f.who("x"), f.who("y"))
+	}
+	for _, kind := range []string{"Contact", "Lead"} {
+		for _, p := range f.org.Objects(kind) {
+			if p["FirstName"] != "Zoë" || p["Email"] != "zoe@example.com" || p[phoneField] == nil {
+				t.Errorf("%v", p)
+			}
+		}
+	}
+}
+
+func TestAPersonThatCannotBeFilledInCostsNoCall(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		row   string // the code of the row's error, or else
+		fault crmtest.SalesforceFault
+		again bool // whether the next call's batch tries once more
+	}{
+		{name: "refused", row: "FIELD_CUSTOM_VALIDATION_EXCEPTION"},
+		{name: "locked", row: "UNABLE_TO_LOCK_ROW", again: true},
+		{name: "request refused", fault: crmtest.SalesforceFault{Status: 400, Code: "INVALID_FIELD", Text: "No such column 'Email': zoe@example.com Quispe"}, again: true},
+		{name: "crashed", fault: crmtest.SalesforceFault{Status: 500, Code: "UNKNOWN_EXCEPTION", Text: "Quispe"}, again: true},
+		{name: "empty", fault: crmtest.SalesforceFault{Empty: true}, again: true},
+		{name: "short", fault: crmtest.SalesforceFault{Short: 1}, again: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := setup(t)
+			id := f.org.Add("Contact", map[string]any{phoneField: zoe, "LastName": "x"})
+			f.deliver(retry.Done, newCall("first"))
+			if test.row != "" {
+				f.org.RowError = func(kind string, _ map[string]any) *crmtest.SalesforceRow {
+					if kind == "Contact" {
+						return &crmtest.SalesforceRow{Code: test.row, Message: "Zoë Quispe Ruiz <zoe@example.com> is not welcome"}
+					}
+					return nil
+				}
+			} else {
+				test.fault.Path = "composite/sobjects"
+				f.org.Fail(test.fault)
+			}
+			out := f.deliver(retry.Done, newCall("a", with(zoe), named))
+			if note := out[0].Note; f.who("a") != id || !strings.Contains(note, "contact") || strings.Contains(note, "Quispe") || strings.Contains(note, "zoe@") {
+				t.Errorf("with %v: %q", f.who("a"), note)
+			}
+			f.org.RowError = nil
+			f.deliver(retry.Done, newCall("b", with(zoe), named))
+			if filled := f.org.Objects("Contact")[0]["FirstName"] == "Zoë"; filled != test.again {
+				t.Errorf("filled in for the next call: %t", filled)
+			}
+		})
+	}
+	f := setup(t)
+	f.org.Add("Contact", map[string]any{phoneField: zoe, "LastName": "x"})
+	f.deliver(retry.Done, newCall("first"))
+	f.org.Fail(crmtest.SalesforceFault{Path: "composite/sobjects", Status: 503})
+	f.deliver(retry.Paused, newCall("a", with(zoe), named))
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/mail"
 	"slices"
@@ -17,44 +18,125 @@ import (
 // phoneFields are where people keep numbers; MobilePhone and the rest are not on every object.
 var phoneFields = []string{"Phone", "MobilePhone", "HomePhone", "OtherPhone"}
 
-// newcomer is the Lead or Contact for a number that nobody has.
-func (d *delivery) newcomer(kind string, as *object, number string, c *call.Call) map[string]any {
-	out := map[string]any{"attributes": map[string]string{"type": kind}, phoneField: number}
-	put := func(name, text string) {
-		if f := as.fields[name]; f.Createable && text != "" {
-			out[name] = cut(text, cmp.Or(f.Length, maxText))
-		}
+// record is a Lead or Contact as Salesforce answers it.
+type record map[string]any
+
+// text is a field's, where it is one and not empty.
+func (r record) text(name string) string { s, _ := r[name].(string); return s }
+
+// details are what the call says of its customer, by field.
+func (d *delivery) details(number string, c *call.Call) map[string]string {
+	out := map[string]string{d.cfg.PhoneField: number}
+	if c.Customer == nil {
+		return out
 	}
-	put(d.cfg.PhoneField, number)
-	var first, last, email string
-	if c.Customer != nil {
-		first, last, _ = strings.Cut(clean(c.Customer.Name), " ")
-		email = clean(c.Customer.Email)
-	}
+	first, last, _ := strings.Cut(clean(c.Customer.Name), " ")
 	if last = strings.TrimSpace(last); last == "" { // Salesforce asks for a last name alone
 		first, last = "", first
 	}
-	put("FirstName", first)
-	put("LastName", cmp.Or(last, "Unknown caller "+number))
+	out["FirstName"], out["LastName"] = first, last
+	email := clean(c.Customer.Email)
 	if a, err := mail.ParseAddress(email); err == nil && a.Address == email {
-		put("Email", email)
-	}
-	if kind == "Lead" {
-		put("Company", d.cfg.Company)
+		out["Email"] = email
 	}
 	return out
 }
 
-// candidate is one hit of a search.
-type candidate struct {
-	kind, id, created, key string
+// newcomer is the Lead or Contact for a number that nobody has.
+func (d *delivery) newcomer(kind string, as *object, number string, c *call.Call) map[string]any {
+	out := map[string]any{"attributes": map[string]string{"type": kind}, phoneField: number}
+	values := d.details(number, c)
+	values["LastName"] = cmp.Or(values["LastName"], "Unknown caller "+number)
+	if kind == "Lead" {
+		values["Company"] = d.cfg.Company
+	}
+	for name, text := range values {
+		if f := as.fields[name]; f.Createable && text != "" {
+			out[name] = cut(text, cmp.Or(f.Length, maxText))
+		}
+	}
+	return out
 }
 
-// search looks for numbers as people have typed them, one request each, and gives whom it finds the number as key, so
-// that the next time needs no search.
-func (d *delivery) search(ctx context.Context, numbers []string, into map[string]person) error {
-	var adopted []map[string]any
-	var at []string // the numbers of adopted
+// lacking is what the call says of a person whose record is there, where the record has nothing. A telephone number that it
+// has in any of its fields is not written to another.
+func (d *delivery) lacking(o *object, has record, number string, c *call.Call) map[string]any {
+	out := map[string]any{}
+	known := slices.ContainsFunc(o.phones(), func(name string) bool { return phone.Same(has.text(name), number) })
+	for name, text := range d.details(number, c) {
+		f := o.fields[name]
+		if !f.Updateable || text == "" || has[name] != nil && has[name] != "" || name == d.cfg.PhoneField && known {
+			continue
+		}
+		out[name] = cut(text, cmp.Or(f.Length, maxText))
+	}
+	return out
+}
+
+// fill gives people what their records lack. What is refused costs no call.
+func (d *delivery) fill(ctx context.Context, calls map[string]*call.Call, people map[string]person) error {
+	seen := map[string]bool{} // by the record's id
+	var numbers []string
+	for _, number := range slices.Sorted(maps.Keys(calls)) {
+		p := people[number]
+		if p.id == "" || len(p.lacks) == 0 || seen[p.id] { // of two numbers of one person, Salesforce takes the record once
+			continue
+		}
+		seen[p.id] = true
+		numbers = append(numbers, number)
+	}
+	slices.SortStableFunc(numbers, func(a, b string) int { return strings.Compare(people[a].id, people[b].id) }) // Contacts, then Leads
+	for some := range slices.Chunk(numbers, maxRecords) {
+		var records []map[string]any
+		var hide []string
+		for _, number := range some {
+			p := people[number]
+			kind := "Contact"
+			if strings.HasPrefix(p.id, leadPrefix) {
+				kind = "Lead"
+			}
+			out := maps.Clone(p.lacks)
+			out["attributes"], out["id"] = map[string]string{"type": kind}, p.id
+			records, hide = append(records, out), append(hide, hidden(calls[number], out, nil)...)
+		}
+		var results []rowResult
+		body := map[string]any{"allOrNone": false, "records": records}
+		err := d.client.do(ctx, http.MethodPatch, d.client.path("composite/sobjects"), body, &results, hide...)
+		if kind, _ := retry.Classify(err); kind == retry.Paused && !stumbled(err) {
+			return err
+		}
+		if err != nil {
+			d.forget() // a field may be gone
+		}
+		for i, number := range some { // who it is, is known all the same
+			p := people[number]
+			switch {
+			case err != nil:
+				p.say("the contact was not completed: " + err.Error())
+				p.again = true
+			case len(results) != len(some):
+				p.say("it is not known whether the contact was completed")
+				p.again = true
+			case !results[i].Success:
+				no := d.client.refusal(0, results[i].Errors, hidden(calls[number], records[i], nil))
+				p.say("the contact was not completed: " + no.Error())
+				p.again = judgeRow(no) == locked || judgeRow(no) == again
+			}
+			people[number] = p
+		}
+	}
+	return nil
+}
+
+// candidate is one hit of a search.
+type candidate struct {
+	kind, id, created string
+	has               record
+}
+
+// search looks for numbers as people have typed them, one request each. Whom it finds is given the number as key, so that
+// the next time needs no search.
+func (d *delivery) search(ctx context.Context, numbers []string, calls map[string]*call.Call, into map[string]person) error {
 	for _, number := range numbers {
 		if d.searches == d.cfg.MatchLimit {
 			into[number] = person{note: "no contact has the number as its key; it was not searched for, as match_limit is reached"}
@@ -77,27 +159,14 @@ func (d *delivery) search(ctx context.Context, numbers []string, into map[string
 		if n := len(hits); n > 1 {
 			p.note = fmt.Sprintf("%d people have the number; the call is with the oldest %s", n, best.kind)
 		}
-		into[number] = p
-		if best.key == "" {
-			adopted = append(adopted, map[string]any{"attributes": map[string]string{"type": best.kind}, "id": best.id, phoneField: number})
-			at = append(at, number)
+		o := d.schema.contact
+		if best.kind == "Lead" {
+			o = d.schema.lead
 		}
-	}
-	if len(adopted) == 0 {
-		return nil
-	}
-	body := map[string]any{"allOrNone": false, "records": adopted}
-	var results []rowResult
-	err := d.client.do(ctx, http.MethodPatch, d.client.path("composite/sobjects"), body, &results)
-	if kind, _ := retry.Classify(err); kind == retry.Paused {
-		return err
-	}
-	for i, number := range at { // who it is, is known all the same
-		if err == nil && len(results) == len(at) && results[i].Success {
-			continue
+		p.lacks = d.lacking(o, best.has, number, calls[number])
+		if best.has.text(phoneField) == "" {
+			p.lacks[phoneField] = number
 		}
-		p := into[number]
-		p.note = strings.TrimPrefix(p.note+"; the number could not be written to "+phoneField, "; ")
 		into[number] = p
 	}
 	return nil
@@ -116,24 +185,23 @@ func (d *delivery) searchOne(ctx context.Context, number string) ([]candidate, e
 		where string
 	}{{d.schema.contact, ""}, {d.schema.lead, "IsConverted = false"}} {
 		if s.o != nil {
-			scopes = append(scopes, scope{s.o.name, append([]string{"Id", "CreatedDate", phoneField}, s.o.phones()...), s.where})
+			scopes = append(scopes, scope{s.o.name, append([]string{"Id", "CreatedDate", phoneField}, s.o.fillable()...), s.where})
 		}
 	}
 	body := map[string]any{"q": phone.National(number), "in": "PHONE", "sobjects": scopes}
 	var answer struct {
-		Records []map[string]any `json:"searchRecords"`
+		Records []record `json:"searchRecords"`
 	}
 	if err := d.client.do(ctx, http.MethodPost, d.client.path("parameterizedSearch"), body, &answer); err != nil {
 		return nil, err
 	}
 	var hits []candidate
-	for _, record := range answer.Records {
-		text := func(name string) string { s, _ := record[name].(string); return s }
-		attributes, _ := record["attributes"].(map[string]any)
+	for _, has := range answer.Records {
+		attributes, _ := has["attributes"].(map[string]any)
 		kind, _ := attributes["type"].(string)
-		has := slices.ContainsFunc(phoneFields, func(name string) bool { return phone.Same(text(name), number) })
-		if has && text("Id") != "" && (kind == "Contact" || kind == "Lead") {
-			hits = append(hits, candidate{kind, text("Id"), text("CreatedDate"), text(phoneField)})
+		found := slices.ContainsFunc(phoneFields, func(name string) bool { return phone.Same(has.text(name), number) })
+		if found && has.text("Id") != "" && (kind == "Contact" && d.schema.contact != nil || kind == "Lead" && d.schema.lead != nil) {
+			hits = append(hits, candidate{kind, has.text("Id"), has.text("CreatedDate"), has})
 		}
 	}
 	slices.SortFunc(hits, func(a, b candidate) int {
@@ -144,4 +212,15 @@ func (d *delivery) searchOne(ctx context.Context, number string) ([]candidate, e
 
 func (o *object) phones() []string {
 	return slices.DeleteFunc(slices.Clone(phoneFields), func(name string) bool { _, ok := o.fields[name]; return !ok })
+}
+
+// fillable are the fields of a person that may be filled in, and all that may hold the number already.
+func (o *object) fillable() []string {
+	names := o.phones()
+	for _, name := range []string{"Email", "FirstName", "LastName"} {
+		if _, ok := o.fields[name]; ok {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -77,6 +77,9 @@ func again(wait time.Duration, said bool, err error) error {
 
 // delay reads a Retry-After, in seconds or as a date.
 func delay(v string, now time.Time) (time.Duration, bool) {
+	if v == "" {
+		return 0, false
+	}
 	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
 		return min(time.Duration(seconds)*time.Second, mostDelay), true
 	}

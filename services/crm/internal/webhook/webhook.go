@@ -13,13 +13,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
@@ -35,8 +33,8 @@ type Deps struct {
 type Client struct {
 	name  string
 	cfg   Config
-	keys  [][]byte // newest first
-	http  *http.Client
+	keys  [][]byte        // newest first
+	http  *http.Transport // no http.Client: there are no redirects to follow, nor cookies to keep
 	write func(sink.Item) ([]byte, error)
 }
 
@@ -55,11 +53,7 @@ func New(cfg Config, d Deps) (*Client, error) {
 		}
 		c.keys = append(c.keys, key)
 	}
-	c.http = &http.Client{
-		Transport:     transport(cfg),
-		Timeout:       cfg.Timeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c.http = transport(cfg)
 	return c, nil
 }
 
@@ -72,34 +66,42 @@ func (c *Client) Check(context.Context) error { return nil }
 func (c *Client) Deliver(ctx context.Context, batch []sink.Item) []sink.Result {
 	results := make([]sink.Result, len(batch))
 	statuses := make([]int, len(batch))
-	var g errgroup.Group
-	g.SetLimit(c.cfg.Connections)
-	var down atomic.Pointer[error]
-	last := map[string]int{} // by id, where in batch the one stands that is sent
+	ids := make([]string, len(batch))
+	last := make(map[string]int, len(batch)) // by id, where in batch the one stands that is sent
 	for i := range batch {
-		last[c.id(batch[i].Call)] = i
+		ids[i] = c.id(batch[i].Call)
+		last[ids[i]] = i
 	}
-	for id, i := range last {
-		g.Go(func() error {
-			if err := down.Load(); err != nil {
-				results[i].Err = *err
-				return nil
+	var down atomic.Pointer[error]
+	send := func(i int) {
+		if err := down.Load(); err != nil {
+			results[i].Err = *err
+			return
+		}
+		status, err := c.post(ctx, ids[i], batch[i])
+		statuses[i] = status
+		if kind, _ := retry.Classify(err); kind == retry.Paused {
+			down.Store(&err)
+		}
+		results[i] = sink.Result{Err: err, VendorID: ids[i]}
+	}
+	var senders sync.WaitGroup // one for each connection: one for each call would grow as many stacks anew
+	var next atomic.Int64
+	for range min(c.cfg.Connections, len(last)) {
+		senders.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(batch); i = int(next.Add(1)) - 1 {
+				if last[ids[i]] == i {
+					send(i)
+				}
 			}
-			status, err := c.post(ctx, id, batch[i])
-			statuses[i] = status
-			if kind, _ := retry.Classify(err); kind == retry.Paused {
-				down.Store(&err)
-			}
-			results[i] = sink.Result{Err: err, VendorID: id}
-			return nil
 		})
 	}
-	_ = g.Wait()          // no function returns an error
+	senders.Wait()
 	if ctx.Err() == nil { // else it is the stop that broke connections off
 		pauseIfAllFail(results, statuses)
 	}
 	for i := range batch {
-		results[i] = results[last[c.id(batch[i].Call)]]
+		results[i] = results[last[ids[i]]]
 	}
 	return results
 }
@@ -143,6 +145,8 @@ func (c *Client) post(ctx context.Context, id string, item sink.Item) (status in
 	if err != nil {
 		return 0, retry.Never(fmt.Errorf("the call cannot be written: %w", err))
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.URL.Reveal(), bytes.NewReader(body))
 	if err != nil {
 		return 0, errors.New("the request cannot be made") // the reason would quote the address
@@ -155,9 +159,9 @@ func (c *Client) post(ctx context.Context, id string, item sink.Item) (status in
 		"Webhook-Timestamp": {now},
 		"Webhook-Signature": {c.sign(id, now, body)},
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.http.RoundTrip(req)
 	if err != nil {
-		return 0, failed(withoutURL(err))
+		return 0, failed(err)
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
 	_ = resp.Body.Close()
@@ -177,12 +181,4 @@ func (c *Client) sign(id, timestamp string, body []byte) string {
 		b.WriteString("v1," + base64.StdEncoding.EncodeToString(h.Sum(nil)))
 	}
 	return b.String()
-}
-
-// withoutURL takes the address out of an error of net/http: it may hold a secret.
-func withoutURL(err error) error {
-	if ue, ok := errors.AsType[*url.Error](err); ok {
-		return ue.Err
-	}
-	return err
 }
