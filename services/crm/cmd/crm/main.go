@@ -41,16 +41,18 @@ func run(ctx context.Context) error {
 	if err := errors.Join(file.Section("crm", &cfg), file.Section("nats", &nats)); err != nil {
 		return err
 	}
-	b, err := bus.Connect(ctx, nats, name, p.Log)
+	b, err := bus.New(nats, name, p.Log)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	c, err := crm.New(ctx, cfg, b, p.Log, p.Metrics)
-	if err != nil {
-		return err
-	}
 	p.Admin.AddCheck(service.Check{Name: "broker", Probe: b.Ready})
 	p.Grace = max(p.Grace, cfg.Grace()+5*time.Second) // a worker's own, and what it settles after
-	return p.Run(ctx, service.Part{Name: "crm", Run: c.Run})
+	return p.Run(ctx, service.Part{Name: "broker", Run: b.Run}, service.Part{Name: "crm", Run: func(ctx context.Context) error {
+		c, err := crm.New(ctx, cfg, b, p.Log, p.Metrics) // waits for the broker
+		if err != nil {
+			return err
+		}
+		return c.Run(ctx)
+	}})
 }
