@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,7 +59,7 @@ func ingressRows() []row {
 			}
 		}
 	}
-	return append(rows, rawRows()...)
+	return slices.Concat(rows, rawRows(), halfRows())
 }
 
 // warm is how long a row runs before it counts.
@@ -183,5 +184,21 @@ func ingressBounds() []result.Bound {
 		ratio("onhook relaxed ÷ Redpanda Connect relaxed, 2 KiB, 256", at("onhook relaxed", kib2, 256), at("Redpanda Connect relaxed", kib2, 256), 1.5),
 		ratio("onhook relaxed ÷ afternoon handler relaxed, 2 KiB, 256", at("onhook relaxed", kib2, 256), at("afternoon handler relaxed", kib2, 256), 1.2),
 		ratio("onhook fsync ÷ afternoon handler fsync, 2 KiB, 256", at("onhook fsync", kib2, 256), at("afternoon handler fsync", kib2, 256), 8),
+		{Text: "p99 of the ack of onhook fsync at half of its most, 2 KiB ÷ (3 × that of one fsynced append + 5 ms)", Figure: ackOverAppend, AtMost: 1},
+		{Text: "resident memory of ingress at its most, onhook fsync, 2 KiB, 256, MB", Figure: ingressMemory, AtMost: 80},
 	}
+}
+
+func ackOverAppend(r *result.Run) (float64, error) {
+	ack, err := r.Figure(halfName("onhook fsync"), result.P99)
+	if err != nil {
+		return 0, err
+	}
+	one, err := r.Figure(appendName(kib2), result.P99)
+	return ack / (3*one + 5), err
+}
+
+func ingressMemory(r *result.Run) (float64, error) {
+	bytes, err := r.Figure(rowName("onhook fsync", kib2, 256), result.Resident("ingress"))
+	return bytes / 1e6, err
 }

@@ -64,8 +64,8 @@ func (e *env) startNATS(ctx context.Context, servers int, s sync) (broker, error
 	return broker{url: "nats://" + strings.Join(clients, ",nats://"), monitor: "http://" + monitors[0]}, nil
 }
 
-// connect is a client of the broker.
-func (b broker) connect() (*nats.Conn, jetstream.JetStream, error) {
+// connect is a client of the broker, which the caller closes.
+func (b broker) connect() (jetstream.JetStream, func(), error) {
 	nc, err := nats.Connect(b.url)
 	if err != nil {
 		return nil, nil, err
@@ -74,16 +74,16 @@ func (b broker) connect() (*nats.Conn, jetstream.JetStream, error) {
 	if err != nil {
 		nc.Close()
 	}
-	return nc, js, err
+	return js, nc.Close, err
 }
 
 // createStream creates the stream as onhook would.
 func (b broker) createStream(ctx context.Context) error {
-	nc, js, err := b.connect()
+	js, done, err := b.connect()
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
+	defer done()
 	_, err = js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: stream, Subjects: []string{"webhooks.>"}, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, MaxAge: 14 * 24 * time.Hour,
 	})
@@ -92,11 +92,11 @@ func (b broker) createStream(ctx context.Context) error {
 
 // missing says which of the acknowledged call ids are not in the stream, or "".
 func (b broker) missing(ctx context.Context, acked []int64) (string, error) {
-	nc, js, err := b.connect()
+	js, done, err := b.connect()
 	if err != nil {
 		return "", err
 	}
-	defer nc.Close()
+	defer done()
 	wanted := make(map[int64]bool, len(acked))
 	for _, n := range acked {
 		wanted[n] = true
