@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +42,23 @@ func after(path, name string) string {
 		}
 	}
 	return ""
+}
+
+// stolen is how many CPU seconds the host of a virtual machine has had for others since it started.
+func stolen() float64 {
+	data, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(data))
+	if len(f) < 9 {
+		return 0
+	}
+	ticks, err := strconv.ParseFloat(f[8], 64)
+	if err != nil {
+		return 0
+	}
+	return ticks / 100
 }
 
 // fileSystem is the kind of the mount that dir is on.

@@ -89,10 +89,11 @@ func bench(ctx context.Context) error {
 	if err := process.Pin(os.Getpid(), process.LoaderCPUs); err != nil {
 		return err
 	}
-	run := &result.Run{Began: time.Now(), Machine: machine(dir), Versions: versions(bin), Settings: settings(o)}
+	run := &result.Run{Began: time.Now(), Machine: machine(dir), Versions: versions(bin)}
 	for i := range rows {
 		run.Rows = append(run.Rows, &rows[i].Row)
 	}
+	before := stolen()
 	for round := range o.rounds {
 		for i := range rows {
 			r := &rows[i]
@@ -107,6 +108,7 @@ func bench(ctx context.Context) error {
 			fmt.Fprintf(os.Stderr, "%d/%d %-60s %10.1f %s %s\n", round+1, o.rounds, r.Name, s.Rate, r.Unit, s.Wrong)
 		}
 		run.Took = time.Since(run.Began).Seconds()
+		run.Settings = append(settings(o), result.Fact{Name: "CPU taken by the host", Value: fmt.Sprintf("%.1f s", stolen()-before)})
 		run.Hold(slices.Concat(ingressBounds()))
 		if err := run.Write(o.out); err != nil { // after each round, should a later one be cut short
 			return err

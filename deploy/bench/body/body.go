@@ -118,10 +118,13 @@ func generate(rng *rand.Rand, provider string, size int) []byte {
 	var turns []turn
 	for {
 		text := marshal(p.call(provider, turns))
-		if missing := size - len(text); missing < 120 {
+		missing := size - len(text)
+		if missing < 120 {
 			return text
 		}
-		turns = append(turns, p.say(rng, len(turns)))
+		for range 1 + missing/300 { // a turn takes less than that
+			turns = append(turns, p.say(rng, len(turns)))
+		}
 	}
 }
 

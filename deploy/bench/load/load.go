@@ -53,14 +53,16 @@ const patience = 30 * time.Second
 func Run(ctx context.Context, c Config) (*Result, error) {
 	workers := make([]*worker, c.Connections)
 	for i := range workers {
-		w, err := newWorker(c, i)
-		if err != nil {
+		workers[i] = newWorker(c, i)
+	}
+	for i, w := range workers { // at last: a server does not wait long for the first request of a connection
+		var err error
+		if w.conn, err = net.Dial("tcp", c.Addr); err != nil {
 			for _, other := range workers[:i] {
 				_ = other.conn.Close()
 			}
-			return nil, err
+			return nil, fmt.Errorf("connection %d of %d: %w", i+1, c.Connections, err)
 		}
-		workers[i] = w
 	}
 	began := time.Now()
 	from, until := began.Add(c.Warm), began.Add(c.Warm+c.Duration)
@@ -138,16 +140,12 @@ type worker struct {
 // perConnection is how many numbers of call ids each connection has to itself.
 const perConnection = 1 << 32
 
-func newWorker(c Config, i int) (*worker, error) {
-	conn, err := net.Dial("tcp", c.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("connection %d of %d: %w", i+1, c.Connections, err)
-	}
-	w := &worker{conn: conn, next: c.First + int64(i)*perConnection, refused: map[int]int{}, answer: answer{buf: make([]byte, 8192)}}
+func newWorker(c Config, i int) *worker {
+	w := &worker{next: c.First + int64(i)*perConnection, refused: map[int]int{}, answer: answer{buf: make([]byte, 8192)}}
 	for j := range body.Providers { // connections begin with another provider each, or all would send the same at a time
 		w.requests = append(w.requests, body.New(uint64(i), body.Providers[(i+j)%len(body.Providers)], c.Size))
 	}
-	return w, nil
+	return w
 }
 
 func (w *worker) run(ctx context.Context, due <-chan time.Time) error {

@@ -59,7 +59,7 @@ func TestLoad(t *testing.T) {
 			}
 			slices.Sort(r.Acked)
 			slices.Sort(h.took)
-			if len(r.Acked) == 0 || !slices.Equal(r.Acked, h.took) || r.Acked[0] != 1000 {
+			if len(r.Acked) == 0 || !slices.Equal(r.Acked, h.took) || r.Acked[0] < 1000 {
 				t.Errorf("%d acknowledged, the handler has %d", len(r.Acked), len(h.took))
 			}
 			if len(slices.Compact(r.Acked)) != len(h.took) {
