@@ -66,11 +66,11 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	}
 	began := time.Now()
 	from, until := began.Add(c.Warm), began.Add(c.Warm+c.Duration)
-	ctx, cancel := context.WithDeadline(ctx, until)
+	ends, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	var due chan time.Time
 	if c.Rate > 0 {
-		due = make(chan time.Time, int((c.Warm+c.Duration).Seconds()*c.Rate)+1) // so that the pacer never waits
+		due = make(chan time.Time, int((c.Warm+c.Duration).Seconds()*c.Rate)) // so that the pacer never waits
 		go pace(ctx, due, began, c.Rate)
 	}
 	var wg sync.WaitGroup
@@ -79,7 +79,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		w.from, w.until = from, until
 		wg.Go(func() {
 			defer func() { _ = w.conn.Close() }()
-			errs[i] = w.run(ctx, due)
+			errs[i] = w.run(ends, due)
 		})
 	}
 	at(from, c.Begin)
@@ -104,23 +104,22 @@ func at(t time.Time, do func()) {
 	}
 }
 
-// pace sends when each request is due, until ctx ends. It holds a thread and sleeps by the kernel's clock: the timers of
-// Go are a millisecond late when nothing else runs.
+// pace sends when each request is due, as many as due has room for, unless ctx ends early. It holds a thread and sleeps by
+// the kernel's clock: the timers of Go are a millisecond late when nothing else runs.
 func pace(ctx context.Context, due chan<- time.Time, began time.Time, rate float64) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer close(due)
-	for i := 0; ctx.Err() == nil; i++ {
+	for i := range cap(due) {
 		t := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
 		for wait := time.Until(t); wait > 0; wait = time.Until(t) { // again where a signal cut it short
 			left := unix.NsecToTimespec(wait.Nanoseconds())
 			_ = unix.Nanosleep(&left, nil)
 		}
-		select {
-		case due <- t:
-		default:
-			return // after the end
+		if ctx.Err() != nil {
+			return
 		}
+		due <- t
 	}
 }
 
