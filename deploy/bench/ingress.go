@@ -17,7 +17,7 @@ import (
 type receiver struct {
 	name    string
 	servers int // of NATS: none, 1, or a cluster of 3
-	sync    sync
+	sync    syncing
 	stored  bool // a 200 says that the stream has it
 	note    string
 	start   func(ctx context.Context, e *env, listen string, b broker, r receiver) error

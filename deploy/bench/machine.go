@@ -94,5 +94,6 @@ func settings(o options) []result.Fact {
 		{Name: "rounds", Value: fmt.Sprintf("%d, every row once in each", o.rounds)},
 		{Name: "each row", Value: fmt.Sprintf("%v, after a warm-up of %v", o.duration, warm(o.duration))},
 		{Name: "CPUs", Value: pinned},
+		{Name: "logs", Value: "onhook from warn on, Redpanda Connect errors, the handlers none"},
 	}
 }

@@ -64,6 +64,12 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
+// rows is everything that is measured, in order.
+func rows() []row { return ingressRows() }
+
+// bounds is everything that is asked of it.
+func bounds() []result.Bound { return ingressBounds() }
+
 func bench(ctx context.Context) error {
 	o, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
@@ -76,7 +82,7 @@ func bench(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
-	rows := slices.DeleteFunc(slices.Concat(ingressRows()), func(r row) bool { return !only.MatchString(r.Name) })
+	rows := slices.DeleteFunc(rows(), func(r row) bool { return !only.MatchString(r.Name) })
 	dir, err := os.MkdirTemp(o.dir, "onhook-bench-")
 	if err != nil {
 		return err
@@ -109,7 +115,7 @@ func bench(ctx context.Context) error {
 		}
 		run.Took = time.Since(run.Began).Seconds()
 		run.Settings = append(settings(o), result.Fact{Name: "CPU taken by the host", Value: fmt.Sprintf("%.1f s", stolen()-before)})
-		run.Hold(slices.Concat(ingressBounds()))
+		run.Hold(bounds())
 		if err := run.Write(o.out); err != nil { // after each round, should a later one be cut short
 			return err
 		}

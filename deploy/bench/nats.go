@@ -15,12 +15,12 @@ import (
 	"github.com/onhook/onhook/pkg/bus"
 )
 
-// sync is when a NATS server writes through to the disk.
-type sync string
+// syncing is when a NATS server writes through to the disk.
+type syncing string
 
 const (
-	always  sync = "always" // before each acknowledgement
-	relaxed sync = "2m"     // every two minutes, which is the server's default
+	always  syncing = "always" // before each acknowledgement
+	relaxed syncing = "2m"     // every two minutes, which is the server's default
 )
 
 const stream = "WEBHOOKS"
@@ -32,7 +32,7 @@ type broker struct {
 }
 
 // startNATS starts so many servers: 1, or a cluster of 3.
-func (e *env) startNATS(ctx context.Context, servers int, s sync) (broker, error) {
+func (e *env) startNATS(ctx context.Context, servers int, s syncing) (broker, error) {
 	var b broker
 	addrs, err := process.FreeAddrs(3 * servers)
 	if err != nil {

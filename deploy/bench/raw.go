@@ -22,7 +22,7 @@ func rawRows() []row {
 	for _, size := range []int{kib2, kib20} {
 		for _, s := range []struct {
 			name string
-			sync sync
+			sync syncing
 		}{{"fsync", always}, {"relaxed", relaxed}} {
 			rows = append(rows, row{
 				Row: result.Row{Name: rawName(s.name, size), Body: size, Unit: "acks/s", Note: "asynchronous, 256 without their PubAck at most"},
@@ -46,7 +46,7 @@ func rawName(what string, size int) string {
 func appendName(size int) string { return fmt.Sprintf("write and fdatasync, %d KiB", size>>10) }
 
 // raw publishes for as long as a row lasts, with so many publishes without their answer.
-func raw(ctx context.Context, e *env, s sync, size int) (result.Sample, error) {
+func raw(ctx context.Context, e *env, s syncing, size int) (result.Sample, error) {
 	var sample result.Sample
 	b, err := e.startNATS(ctx, 1, s)
 	if err != nil {
