@@ -26,8 +26,11 @@ type Process struct {
 	exited chan struct{} // closed when it has ended
 }
 
-// ServerCPUs and LoaderCPUs are the CPUs that the programs and the loader may run on; none while they must share.
-var ServerCPUs, LoaderCPUs = split(runtime.NumCPU())
+// ServerCPUs are the CPUs that the programs may run on; none while they must share with the loader.
+var ServerCPUs, _ = split(runtime.NumCPU())
+
+// LoaderCPUs are those that the loader may run on.
+var _, LoaderCPUs = split(runtime.NumCPU())
 
 // split gives the loader a third of the CPUs from four on.
 func split(n int) (servers, loader []int) {
