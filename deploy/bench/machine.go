@@ -87,8 +87,8 @@ func fileSystem(dir string) string {
 // settings is how it is measured.
 func settings(o options) []result.Fact {
 	pinned := "shared by the programs and the loader: there are fewer than four"
-	if len(process.LoaderCPUs) > 0 {
-		pinned = fmt.Sprintf("programs on %v, loader on %v", process.ServerCPUs, process.LoaderCPUs)
+	if len(process.Pinned.Loader) > 0 {
+		pinned = fmt.Sprintf("programs on %v, loader on %v", process.Pinned.Programs, process.Pinned.Loader)
 	}
 	return []result.Fact{
 		{Name: "rounds", Value: fmt.Sprintf("%d, every row once in each", o.rounds)},

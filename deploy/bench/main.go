@@ -92,7 +92,7 @@ func bench(ctx context.Context) error {
 	if err := build(ctx, bin); err != nil {
 		return err
 	}
-	if err := process.Pin(os.Getpid(), process.LoaderCPUs); err != nil {
+	if err := process.Pin(os.Getpid(), process.Pinned.Loader); err != nil {
 		return err
 	}
 	run := &result.Run{Began: time.Now(), Machine: machine(dir), Versions: versions(bin)}

@@ -26,25 +26,25 @@ type Process struct {
 	exited chan struct{} // closed when it has ended
 }
 
-// ServerCPUs are the CPUs that the programs may run on; none while they must share with the loader.
-var ServerCPUs, _ = split(runtime.NumCPU())
+// CPUs are those that the programs and the loader may run on; none while they must share.
+type CPUs struct{ Programs, Loader []int }
 
-// LoaderCPUs are those that the loader may run on.
-var _, LoaderCPUs = split(runtime.NumCPU())
+// Pinned is how the CPUs of this machine are divided.
+var Pinned = divide(runtime.NumCPU())
 
-// split gives the loader a third of the CPUs from four on.
-func split(n int) (servers, loader []int) {
+// divide gives the loader a third of the CPUs from four on.
+func divide(n int) (c CPUs) {
 	if n < 4 {
-		return nil, nil
+		return c
 	}
 	for i := range n {
 		if i < n-n/3 {
-			servers = append(servers, i)
+			c.Programs = append(c.Programs, i)
 		} else {
-			loader = append(loader, i)
+			c.Loader = append(c.Loader, i)
 		}
 	}
-	return servers, loader
+	return c
 }
 
 // Pin lets every thread of a process run on cpus only; on none it does nothing.
@@ -86,7 +86,7 @@ func Start(name, dir, path string, args ...string) (*Process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%s does not start: %w", name, err)
 	}
-	if err := Pin(p.cmd.Process.Pid, ServerCPUs); err != nil {
+	if err := Pin(p.cmd.Process.Pid, Pinned.Programs); err != nil {
 		return nil, errors.Join(err, p.cmd.Process.Kill())
 	}
 	go func() {

@@ -21,16 +21,15 @@ func TestUsageIsReadWhateverTheProgramIsCalled(t *testing.T) {
 	}
 }
 
-func TestSplitOfTheCPUs(t *testing.T) {
+func TestDivisionOfTheCPUs(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int][2][]int{
+	for n, want := range map[int]CPUs{
 		1: {}, 2: {}, 3: {},
-		4: {{0, 1, 2}, {3}},
-		6: {{0, 1, 2, 3}, {4, 5}},
+		4: {[]int{0, 1, 2}, []int{3}},
+		6: {[]int{0, 1, 2, 3}, []int{4, 5}},
 	} {
-		servers, loader := split(n)
-		if !slices.Equal(servers, want[0]) || !slices.Equal(loader, want[1]) {
-			t.Errorf("of %d: %v and %v", n, servers, loader)
+		if got := divide(n); !slices.Equal(got.Programs, want.Programs) || !slices.Equal(got.Loader, want.Loader) {
+			t.Errorf("of %d: %v, want %v", n, got, want)
 		}
 	}
 }
