@@ -1,6 +1,6 @@
 # onhook: `make run` runs it, `make test` passes its tests. Both need Go, make and git only; what else they need they fetch.
 
-MODULES := schemas pkg services/decoder services/ingress services/storage services/crm services/onhook deploy/charttest deploy/e2e
+MODULES := schemas pkg services/decoder services/ingress services/storage services/crm services/onhook deploy/bench deploy/charttest deploy/e2e
 GOLANGCI_LINT := bin/golangci-lint-v2.15.0
 HELM := bin/helm-v3.22.0 bin/helm-v4.3.1
 
@@ -17,7 +17,7 @@ PROJECT ?= onhook
 VERSION = $(shell git describe --always --dirty --abbrev=12 --tags 2>/dev/null)
 export ONHOOK_TAG ?= dev
 
-.PHONY: run build test short torture bench fuzz lint modules chart-test images up down clean
+.PHONY: run build test short torture microbench bench fuzz lint modules chart-test images up down clean
 
 run: build ## the whole pipeline in one process, on 127.0.0.1:8080, its data in ./data
 	bin/onhook run
@@ -34,8 +34,11 @@ short: ## the tests without the slow ones
 torture: ## deploy/e2e in full: every fault under load; writes deploy/e2e/RESULTS.md. It wants to be root, for FUSE and small disks, and Docker
 	cd deploy/e2e && ONHOOK_TORTURE=long go test -timeout 90m -count=1 -v -run TestTorture .
 
-bench: ## ns, bytes and allocations per delivery and per call
+microbench: ## ns, bytes and allocations per delivery and per call
 	go test -run '^$$' -bench . -benchmem work
+
+bench: ## onhook beside what a user would pick instead, on this machine alone; writes deploy/bench/RESULTS.md. ARGS=-quick is a smoke run
+	cd deploy/bench && go run . $(ARGS)
 
 FUZZTIME ?= 30s
 fuzz: ## each fuzz test for FUZZTIME

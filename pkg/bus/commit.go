@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,7 +35,13 @@ type committer struct {
 	failing bool          // the last publish failed: what waits then waits for the broker to be back
 	busy    bool          // a publish is in flight
 	wake    chan struct{} // holds a token while waiting is not empty and run sleeps
+
+	records []byte    // memory of the last envelope, for the next: the client copies what it publishes
+	spare   sync.Pool // of *waiting, each with its channel and the memory of its record
 }
+
+// spareRecord bounds the memory of a record that is kept for the next.
+const spareRecord = 64 << 10
 
 // ErrOverload says that a delivery is refused because those before it take all the time that it has.
 var ErrOverload = errors.New("more deliveries arrive than the broker can store in time")
@@ -45,14 +52,13 @@ type waiting struct {
 	d      *Delivery
 	since  time.Time
 	until  time.Time  // when the publisher leaves; zero: it does not
-	record []byte     // d in an envelope's form; nil where it may go out alone
+	record []byte     // d in an envelope's form; empty where it may go out alone
 	done   chan error // with room for the answer: its reader may have left
 }
 
 // commit hands d to the next group and returns when that is stored, or ctx ends.
 func (c *committer) commit(ctx context.Context, d *Delivery) error {
-	w := &waiting{ctx: ctx, d: d, since: time.Now(), done: make(chan error, 1)}
-	w.until, _ = ctx.Deadline()
+	w := c.newWaiting(ctx, d)
 	c.mu.Lock()
 	busy, wait := c.busy, c.wait(w.since)
 	c.mu.Unlock()
@@ -60,7 +66,7 @@ func (c *committer) commit(ctx context.Context, d *Delivery) error {
 		return ErrOverload
 	}
 	if busy {
-		w.record = AppendRecord(nil, d) // here, where there are many of us, and not in run, which is one
+		w.record = AppendRecord(w.record, d) // here, where there are many of us, and not in run, which is one
 	}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, w)
@@ -72,10 +78,30 @@ func (c *committer) commit(ctx context.Context, d *Delivery) error {
 	}
 	select {
 	case err := <-w.done:
+		c.keep(w)
 		return err
-	case <-ctx.Done():
+	case <-ctx.Done(): // w is not ours to keep: run may be reading it
 		return ctx.Err()
 	}
+}
+
+func (c *committer) newWaiting(ctx context.Context, d *Delivery) *waiting {
+	w, ok := c.spare.Get().(*waiting)
+	if !ok {
+		w = &waiting{done: make(chan error, 1)}
+	}
+	w.ctx, w.d, w.since = ctx, d, time.Now()
+	w.until, _ = ctx.Deadline()
+	return w
+}
+
+// keep takes back a w that was answered, which run does not touch any more.
+func (c *committer) keep(w *waiting) {
+	if cap(w.record) > spareRecord {
+		w.record = nil
+	}
+	w.ctx, w.d, w.record = nil, nil, w.record[:0]
+	c.spare.Put(w)
 }
 
 // run publishes group after group until ctx ends.
@@ -129,7 +155,7 @@ func (w *waiting) gone(t time.Time) bool { return !w.until.IsZero() && t.After(w
 
 // size is what w adds to a message, in bytes.
 func (w *waiting) size() int {
-	if w.record != nil {
+	if len(w.record) > 0 {
 		return len(w.record)
 	}
 	return len(w.d.Body)
@@ -171,15 +197,18 @@ func (c *committer) message(group []*waiting) (*nats.Msg, string) {
 	for _, w := range group {
 		size += recordRoom + w.size()
 	}
-	data := make([]byte, 0, size)
+	data := slices.Grow(c.records[:0], size)
 	ids := make([]string, len(group))
 	for i, w := range group {
 		ids[i] = w.d.ID
-		if w.record == nil {
+		if len(w.record) == 0 {
 			data = AppendRecord(data, w.d)
 		} else {
 			data = append(data, w.record...)
 		}
+	}
+	if cap(data) <= 2*maxEnvelope {
+		c.records = data
 	}
 	return c.envelope(data, ids)
 }

@@ -43,10 +43,11 @@ var (
 
 // AppendRecord appends d to b as an envelope's record, which is how a delivery is kept on disk too.
 func AppendRecord(b []byte, d *Delivery) []byte {
-	at := len(b)
-	if len(d.Body) <= compressAbove {
-		b = slices.Grow(b, recordRoom+len(d.Body))
+	at, room := len(b), len(d.Body)
+	if room > compressAbove {
+		room = min(s2.MaxEncodedLen(room), spareRecord-recordRoom)
 	}
+	b = slices.Grow(b, recordRoom+room)
 	b = append(b, marker[:]...)
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
 	b = append(b, 0)
@@ -56,7 +57,7 @@ func AppendRecord(b []byte, d *Delivery) []byte {
 	}
 	if len(d.Body) > compressAbove {
 		b[at+recordHead] = flagS2
-		b = append(b, s2.Encode(nil, d.Body)...)
+		b = append(b, s2.Encode(b[len(b):cap(b)], d.Body)...) // in its place already, where there is room
 	} else {
 		b = append(b, d.Body...)
 	}

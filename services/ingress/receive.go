@@ -45,8 +45,10 @@ func (in *Ingress) record(d *bus.Delivery, p *problem) {
 		level = zap.ErrorLevel
 	}
 	in.metrics.deliveries.WithLabelValues(source, outcome).Inc()
-	in.log.Log(level, "delivery", zap.String("source", source), zap.String("outcome", outcome), zap.Int("status", status),
-		zap.String("delivery_id", d.ID), zap.String("auth", string(d.Auth)), zap.Int("bytes", len(d.Body)), zap.Duration("took", took), zap.Error(cause))
+	if line := in.log.Check(level, "delivery"); line != nil {
+		line.Write(zap.String("source", source), zap.String("outcome", outcome), zap.Int("status", status),
+			zap.String("delivery_id", d.ID), zap.String("auth", string(d.Auth)), zap.Int("bytes", len(d.Body)), zap.Duration("took", took), zap.Error(cause))
+	}
 }
 
 type receipt struct {

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onhook/onhook/deploy/bench/body"
+	"github.com/onhook/onhook/pkg/provider"
+)
+
+// roles is what this program is when its first argument names one: a server to compare onhook with.
+var roles = map[string]func(ctx context.Context, args []string) error{
+	"afternoon": afternoon,
+	"bare":      bare,
+}
+
+type receipt struct {
+	Received   bool   `json:"received"`
+	DeliveryID string `json:"delivery_id"`
+}
+
+// bare is what echo can do that reads a body and checks its signature. With -nats it publishes the body to core NATS,
+// which answers nothing.
+func bare(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("bare", flag.ContinueOnError)
+	listen := flags.String("listen", "", "`host:port`")
+	url := flags.String("nats", "", "publish to this `URL`")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	publish := func(string, []byte) error { return nil }
+	if *url != "" {
+		nc, err := nats.Connect(*url)
+		if err != nil {
+			return err
+		}
+		defer nc.Close()
+		publish = nc.Publish
+	}
+	e := echo.New()
+	receive := func(c echo.Context) error {
+		name := c.Param("source")
+		data, ok := read(c.Request(), name, c.Param("token"))
+		if !ok {
+			return c.NoContent(http.StatusUnauthorized)
+		}
+		if err := publish("webhooks."+name+"."+name, data); err != nil {
+			return err
+		}
+		return c.JSON(http.StatusOK, receipt{true, uuid.Must(uuid.NewV7()).String()})
+	}
+	e.POST("/v1/webhooks/:source", receive)
+	e.POST("/v1/webhooks/:source/:token", receive)
+	return serve(ctx, *listen, e)
+}
+
+// afternoon is what somebody who knows Go and NATS writes in an afternoon: a handler that waits for its own PubAck.
+func afternoon(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("afternoon", flag.ContinueOnError)
+	listen := flags.String("listen", "", "`host:port`")
+	url := flags.String("nats", "", "publish to this `URL`")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	nc, err := nats.Connect(*url)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	receive := func(w http.ResponseWriter, r *http.Request) {
+		name := r.PathValue("source")
+		data, ok := read(r, name, r.PathValue("token"))
+		if !ok {
+			http.Error(w, "unauthorized", http.StatusUnauthorized)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), 8*time.Second)
+		defer cancel()
+		if _, err := js.PublishMsg(ctx, &nats.Msg{Subject: "webhooks." + name + "." + name, Data: data}); err != nil {
+			http.Error(w, "not stored", http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"received":true}`)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/webhooks/{source}", receive)
+	mux.HandleFunc("POST /v1/webhooks/{source}/{token}", receive)
+	return serve(ctx, *listen, mux)
+}
+
+// read reads the body and reports whether the source's provider has sent it.
+func read(r *http.Request, source, token string) ([]byte, bool) {
+	data, err := io.ReadAll(io.LimitReader(r.Body, 8<<20))
+	if err != nil {
+		return nil, false
+	}
+	p, ok := provider.Lookup(source)
+	if !ok {
+		return nil, false
+	}
+	if p.Verify == nil {
+		a, b := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(body.Token))
+		return data, hmac.Equal(a[:], b[:])
+	}
+	_, ok = p.Verify(r.Header, data, []string{body.Secret}, "")
+	return data, ok
+}
+
+func serve(ctx context.Context, listen string, h http.Handler) error {
+	s := &http.Server{Addr: listen, Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		<-ctx.Done()
+		_ = s.Close()
+	}()
+	if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
