@@ -181,7 +181,9 @@ func (c *committer) message(group []*waiting) (*nats.Msg, string) {
 			data = append(data, w.record...)
 		}
 	}
-	return c.envelope(data, ids)
+	m, id := c.envelope(data, ids)
+	addTraces(m.Header, group)
+	return m, id
 }
 
 // plain is a delivery that goes alone.

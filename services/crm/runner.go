@@ -89,6 +89,7 @@ func (r *runner) handle(ctx context.Context, batch []*bus.Message) []error {
 		} else if item, err := r.filters.item(c); err != nil {
 			errs[i] = retry.Never(err)
 		} else {
+			item.Trace = m.Trace
 			items, at = append(items, item), append(at, i)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/provider"
+	"github.com/onhook/onhook/pkg/trace"
 )
 
 // publisher is what ingress needs of the bus.
@@ -33,6 +34,7 @@ type Ingress struct {
 	bus      publisher
 	log      *zap.Logger
 	metrics  *metrics
+	tracer   *trace.Tracer
 	inFlight *semaphore.Weighted // bytes of bodies
 	maxBody  int64
 	listener net.Listener
@@ -97,6 +99,7 @@ func (in *Ingress) Addr() string { return in.listener.Addr().String() }
 
 // Run serves until ctx ends, and then until every request that was accepted has its answer.
 func (in *Ingress) Run(ctx context.Context) error {
+	in.tracer = trace.From(ctx)
 	served := make(chan error, 1)
 	go func() { served <- in.server.Serve(in.listener) }()
 	select {

@@ -12,6 +12,7 @@ import (
 type Item struct {
 	Call   *call.Call
 	Fields map[string]any // the sink's configured extra fields, by the vendor's name: string, bool, int64, float64 or nil
+	Trace  string         // the traceparent of this delivery; empty: it is not traced
 }
 
 // Result is what became of one item.
