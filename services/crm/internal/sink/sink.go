@@ -35,6 +35,12 @@ type Sink interface {
 	Deliver(ctx context.Context, batch []Item) []Result
 }
 
+// Metered is a Sink whose account has an allowance of requests a day, which others use too.
+type Metered interface {
+	// QuotaLeft is the share of the allowance that was left when the vendor last said, 0 to 1, or NaN where it has not yet.
+	QuotaLeft() float64
+}
+
 // Contacts remembers which of the vendor's records has a telephone number. What it forgets is looked up again.
 type Contacts interface {
 	Get(ctx context.Context, e164 []string) (map[string]string, error) // those that are known: number to record id
