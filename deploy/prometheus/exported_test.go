@@ -94,8 +94,8 @@ func exported(t *testing.T) []series {
 	defer tick.Stop()
 	for {
 		all, values := scrape(t, "http://"+at[2]+"/metrics")
-		if values[`onhook_sink_results_total{result="done",sink="crm-hooks"}`] == 1 && values[`onhook_sink_results_total{result="done",sink="storage"}`] == 1 &&
-			values[`onhook_sink_results_total{result="dead",sink="decoder"}`] == 1 && values[`onhook_sink_down{sink="crm-hubspot-main"}`] == 1 {
+		if values[`onhook_sink_results_total{result="done", sink="crm-hooks"}`] == 1 && values[`onhook_sink_results_total{result="done", sink="storage"}`] == 1 &&
+			values[`onhook_sink_results_total{result="dead", sink="decoder"}`] == 1 && values[`onhook_sink_down{sink="crm-hubspot-main"}`] == 1 {
 			return all
 		}
 		select {
