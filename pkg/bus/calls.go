@@ -14,20 +14,26 @@ import (
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
+	"github.com/onhook/onhook/pkg/trace"
 )
 
 // ErrDuplicate is PublishCalls's answer for a call that is in the stream already. It is a success.
 var ErrDuplicate = errors.New("the call is known already")
 
 // PublishCalls publishes each call once and answers one error per call, in order: nil when it is stored, ErrDuplicate
-// when a call of the same identity was there before, else what failed. It waits for all of them. A nil call is skipped.
-func (b *Bus) PublishCalls(ctx context.Context, cs []*call.Call) []error {
+// when a call of the same identity was there before, else what failed. It waits for all of them. A nil call is skipped. The calls belong to the traces of the
+// messages that they are made of, where these are given, one each.
+func (b *Bus) PublishCalls(ctx context.Context, cs []*call.Call, of ...*Message) []error {
 	// No message id: the subject is the identity, and the stream refuses the second one for as long as it keeps the first.
 	return b.publishAll(ctx, len(cs), func(i int) (*nats.Msg, error) {
 		if cs[i] == nil {
 			return nil, nil
 		}
-		return b.callMsg(cs[i])
+		m, err := b.callMsg(cs[i])
+		if err == nil && len(of) > 0 && of[i].Trace != "" {
+			m.Header[trace.Header] = []string{of[i].Trace}
+		}
+		return m, err
 	})
 }
 

@@ -210,7 +210,9 @@ func (c *committer) message(group []*waiting) (*nats.Msg, string) {
 	if cap(data) <= 2*maxEnvelope {
 		c.records = data
 	}
-	return c.envelope(data, ids)
+	m, id := c.envelope(data, ids)
+	addTraces(m.Header, group)
+	return m, id
 }
 
 // plain is a delivery that goes alone.

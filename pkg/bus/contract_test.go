@@ -212,7 +212,7 @@ func TestMessagesAreAsDocumented(t *testing.T) {
 	var together sync.WaitGroup
 	for range 20 {
 		together.Go(func() {
-			if err := b.PublishDelivery(t.Context(), newDelivery("{}")); err != nil {
+			if err := b.PublishDelivery(t.Context(), traced(newDelivery("{}"))); err != nil {
 				t.Error(err)
 			}
 		})
@@ -231,7 +231,7 @@ func TestMessagesAreAsDocumented(t *testing.T) {
 		case bus.Decoder.Name:
 			channel, message, stream = "webhooks", "delivery", "WEBHOOKS"
 			for range 2 {
-				if err := b.PublishDelivery(t.Context(), newLarge()); err != nil {
+				if err := b.PublishDelivery(t.Context(), traced(newLarge())); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -247,7 +247,7 @@ func TestMessagesAreAsDocumented(t *testing.T) {
 			payload("outcome", last("OUTCOMES", "outcomes.>").Data)
 		case bus.Storage.Name:
 			channel, message, stream = "calls", "call", "CALLS"
-			if err := errors.Join(b.PublishCalls(t.Context(), []*call.Call{newCall("a", call.Ended), newCall("a", call.Progress)})...); err != nil {
+			if err := errors.Join(b.PublishCalls(t.Context(), []*call.Call{newCall("a", call.Ended), newCall("a", call.Progress)}, &bus.Message{Trace: aTrace}, &bus.Message{Trace: aTrace})...); err != nil {
 				t.Fatal(err)
 			}
 		default: // the same calls

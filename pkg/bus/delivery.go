@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onhook/onhook/pkg/call"
+	"github.com/onhook/onhook/pkg/trace"
 )
 
 // Delivery is one HTTP request that we acknowledge, kept byte for byte.
@@ -22,6 +23,7 @@ type Delivery struct {
 	Auth        call.Auth
 	ContentType string
 	UserAgent   string
+	Trace       string // the traceparent of what became of it so far; empty: it is not traced. The spool does not keep it
 	Body        []byte
 }
 
@@ -39,6 +41,7 @@ const (
 
 	headerEnvelope   = "Onhook-Envelope"   // the version of the envelope; absent on a plain message
 	headerDeliveries = "Onhook-Deliveries" // how many an envelope holds
+	headerTraces     = "Onhook-Traces"     // of its deliveries that are traced, "<delivery id> <traceparent>", separated by commas
 
 	typeDelivery = "onhook.webhook.received.v1"
 	typeEnvelope = "onhook.webhook.envelope.v1"
@@ -140,6 +143,9 @@ func (d *Delivery) header() nats.Header {
 	if v := printable(d.UserAgent); v != "" {
 		h[headerUserAgent] = []string{v}
 	}
+	if d.Trace != "" {
+		h[trace.Header] = []string{d.Trace}
+	}
 	return h
 }
 
@@ -171,6 +177,7 @@ func deliveryFrom(h nats.Header, body []byte) (*Delivery, error) {
 		Auth:        call.Auth(h.Get(headerAuth)),
 		ContentType: h.Get(headerContentType),
 		UserAgent:   h.Get(headerUserAgent),
+		Trace:       h.Get(trace.Header),
 		Body:        body,
 	}, nil
 }

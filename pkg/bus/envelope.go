@@ -151,9 +151,12 @@ func skip(b []byte) int {
 // last, as a message that is no delivery: its worker buries it, and what is left of them is kept.
 func (m Message) open(raw holder) []*Message {
 	want, _ := strconv.Atoi(m.header.Get(headerDeliveries)) // unreadable: nothing to compare with
+	traces := tracesFrom(m.header)
 	var msgs []*Message
 	damaged := records(m.data, func(d *Delivery, packed bool) {
+		d.Trace = traces[d.ID]
 		one := m
+		one.Trace = d.Trace
 		one.Origin.Index = len(msgs) + 1
 		one.header = d.header()
 		one.data, one.packed = d.Body, packed

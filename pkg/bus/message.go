@@ -15,6 +15,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
+	"github.com/onhook/onhook/pkg/trace"
 )
 
 // Headers that a message carries once a worker has scheduled or buried it.
@@ -48,6 +49,10 @@ type Message struct {
 	Origin Origin
 	Failed int // attempts that have failed before this one
 
+	// Trace is the traceparent for what is made of the message; empty: it is not traced. Its next copy has the one that it
+	// came with, whatever this is set to meanwhile.
+	Trace string
+
 	bus      *Bus
 	consumer string
 	header   nats.Header
@@ -57,6 +62,12 @@ type Message struct {
 	packed   bool   // data is an S2 block
 
 	pending int // messages that waited behind this one when it was delivered; -1 when that is not known
+}
+
+// Names is the id that the message has among its like, and whose source it is.
+func (m *Message) Names() (id, provider, source string) {
+	provider, source, _ = cutSource(m.header.Get(headerSource))
+	return m.header.Get(headerID), provider, source
 }
 
 // Copy tells this copy of the message from others: one that was redriven, or scheduled, comes as another.
@@ -79,6 +90,7 @@ func (b *Bus) newMessages(consumer string, raw jetstream.Msg) ([]*Message, error
 		Origin:   Origin{Stream: strings.TrimPrefix(meta.Stream, b.prefix), Seq: meta.Sequence.Stream, Time: meta.Timestamp},
 		bus:      b,
 		consumer: consumer,
+		Trace:    raw.Headers().Get(trace.Header),
 		header:   raw.Headers(),
 		data:     raw.Data(),
 		holder:   raw,

@@ -54,8 +54,8 @@ type Admin struct {
 	stopping atomic.Bool
 }
 
-// NewAdmin binds the listener; until Run, connections wait. It registers the Go and process collectors and
-// onhook_build_info with reg, unless they are there already.
+// NewAdmin binds the listener; until Run, connections wait. It registers the Go and process collectors,
+// onhook_build_info and onhook_check_ok with reg, unless they are there already.
 func NewAdmin(addr string, reg *prometheus.Registry, log *zap.Logger) (*Admin, error) {
 	if err := registerProcess(reg); err != nil {
 		return nil, fmt.Errorf("admin metrics: %w", err)
@@ -83,6 +83,9 @@ func NewAdmin(addr string, reg *prometheus.Registry, log *zap.Logger) (*Admin, e
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          errorLog,
+	}
+	if err := register(reg, checkMetric{&a.checks}); err != nil {
+		return nil, errors.Join(fmt.Errorf("admin metrics: %w", err), listener.Close())
 	}
 	a.mux.HandleFunc("GET /healthz", a.healthz)
 	a.mux.HandleFunc("GET /readyz", a.readyz)
@@ -127,10 +130,15 @@ func registerProcess(reg *prometheus.Registry) error {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "onhook_build_info",
 		Help:        "Always 1; the labels say what runs here.",
-		ConstLabels: prometheus.Labels{"version": Version(), "go_version": runtime.Version()},
+		ConstLabels: prometheus.Labels{"version": Version(), "revision": Revision(), "go_version": runtime.Version()},
 	})
 	build.Set(1)
-	for _, c := range []prometheus.Collector{build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+	return register(reg, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+}
+
+// register registers what is not there already.
+func register(reg *prometheus.Registry, cs ...prometheus.Collector) error {
+	for _, c := range cs {
 		err := reg.Register(c)
 		if _, there := errors.AsType[prometheus.AlreadyRegisteredError](err); err != nil && !there {
 			return err

@@ -210,7 +210,7 @@ func TestMetrics(t *testing.T) {
 		go func() { done <- a.Run(ctx) }()
 		url := "http://" + a.Addr() + "/metrics"
 		want := fmt.Sprintf("# HELP onhook_build_info Always 1; the labels say what runs here.\n# TYPE onhook_build_info gauge\n"+
-			"onhook_build_info{go_version=%q,version=%q} 1\n", runtime.Version(), service.Version())
+			"onhook_build_info{go_version=%q,revision=%q,version=%q} 1\n", runtime.Version(), service.Revision(), service.Version())
 		if err := testutil.ScrapeAndCompare(url, strings.NewReader(want), "onhook_build_info"); err != nil {
 			t.Error(err)
 		}
@@ -222,6 +222,22 @@ func TestMetrics(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestChecksAreMetrics, so that an alert can name the condition that keeps a process from being ready.
+func TestChecksAreMetrics(t *testing.T) {
+	t.Parallel()
+	a, _ := startAdmin(t, "127.0.0.1:0",
+		service.Check{Name: "durability", Probe: func(context.Context) error { return errBroker }},
+		service.Check{Name: "broker", Probe: func(context.Context) error { return nil }})
+	const want = `# HELP onhook_check_ok Whether a condition of readiness holds: 1 or 0. /readyz says why not.
+# TYPE onhook_check_ok gauge
+onhook_check_ok{check="broker"} 1
+onhook_check_ok{check="durability"} 0
+`
+	if err := testutil.ScrapeAndCompare("http://"+a.Addr()+"/metrics", strings.NewReader(want), "onhook_check_ok"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onhook/onhook/pkg/config"
+	"github.com/onhook/onhook/pkg/trace"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 )
@@ -56,6 +57,9 @@ type Process struct {
 	Metrics *prometheus.Registry
 	Admin   *Admin
 	Grace   time.Duration // for each part to stop; 15 seconds if not changed
+	Tracer  *trace.Tracer // nil: tracing is off
+
+	flush func(context.Context) error // exports the last spans; nil without a tracer of its own
 }
 
 // NewProcess reads the configuration, logs to logs as the section log says, and binds the admin listener. An address
@@ -89,6 +93,9 @@ func NewProcess(o Options, logs io.Writer) (*Process, error) {
 		return nil, probe(context.Background(), admin.Listen)
 	}
 	p := &Process{Config: file, Log: log, Metrics: prometheus.NewRegistry(), Grace: defaultGrace}
+	if p.Tracer, p.flush, err = newTracer(context.Background(), log.Named("traces")); err != nil {
+		return nil, err
+	}
 	if p.Admin, err = NewAdmin(admin.Listen, p.Metrics, log.Named("admin")); err != nil {
 		return nil, err
 	}
@@ -96,10 +103,14 @@ func NewProcess(o Options, logs io.Writer) (*Process, error) {
 }
 
 // Run is Run with the admin listener around the parts: served until all of them have stopped, and not ready before
-// the first of them is stopped.
+// the first of them is stopped. The parts' contexts have the tracer.
 func (p *Process) Run(ctx context.Context, parts ...Part) error {
 	p.Log.Info("starting", zap.String("version", Version()))
+	ctx = trace.With(ctx, p.Tracer)
 	all := []Part{{Name: "admin", Run: p.Admin.Run}}
+	if p.flush != nil {
+		all = append(all, Part{Name: "traces", Run: func(ctx context.Context) error { return exportTraces(ctx, p.flush, p.Log) }})
+	}
 	all = append(all, parts...)
 	all = append(all, Part{Name: "readiness", Run: func(ctx context.Context) error {
 		<-ctx.Done()

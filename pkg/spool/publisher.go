@@ -56,6 +56,7 @@ func New(cfg Config, b broker, log *zap.Logger, reg prometheus.Registerer) (*Pub
 	err = errors.Join(
 		gauge("onhook_spool_deliveries", "Deliveries in the spool, not forwarded to the broker yet.", func(t tally) float64 { return float64(t.deliveries) }),
 		gauge("onhook_spool_bytes", "Their size, as it counts against ingress.spool.max_size.", func(t tally) float64 { return float64(t.bytes) }),
+		gauge("onhook_spool_max_bytes", "What the spool holds at most: ingress.spool.max_size.", func(tally) float64 { return float64(cfg.MaxSize) }),
 		gauge("onhook_spool_oldest_seconds", "Age of the oldest of them that waits for the broker.", func(t tally) float64 { return age(t, time.Now()) }),
 	)
 	if err != nil {

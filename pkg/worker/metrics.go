@@ -16,6 +16,7 @@ type metrics struct {
 	results *prometheus.CounterVec
 	lag     prometheus.Gauge
 	oldest  prometheus.Gauge
+	dead    prometheus.Gauge
 	down    prometheus.Gauge
 }
 
@@ -41,6 +42,10 @@ func newMetrics(sink string, reg prometheus.Registerer) (metrics, error) {
 			Name: "onhook_sink_oldest_seconds",
 			Help: "Age of the oldest message that is not settled yet.",
 		}),
+		dead: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "onhook_sink_dead_messages",
+			Help: "Messages that were given up, and that nobody has redriven or discarded yet.",
+		}),
 		down: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "onhook_sink_down",
 			Help: "1 while the worker waits for its sink, and loses nothing: the reason is in the status.",
@@ -50,7 +55,7 @@ func newMetrics(sink string, reg prometheus.Registerer) (metrics, error) {
 		m.results.WithLabelValues(r) // present from the start, so that a rate can be taken
 	}
 	reg = prometheus.WrapRegistererWith(prometheus.Labels{"sink": sink}, reg)
-	for _, c := range []prometheus.Collector{m.results, m.lag, m.oldest, m.down} {
+	for _, c := range []prometheus.Collector{m.results, m.lag, m.oldest, m.dead, m.down} {
 		if err := reg.Register(c); err != nil {
 			return m, fmt.Errorf("metrics of %s: %w", sink, err)
 		}
@@ -67,6 +72,7 @@ func (w *Worker) watchLag(ctx context.Context) {
 		case err == nil:
 			w.metrics.lag.Set(float64(s.Pending))
 			w.metrics.oldest.Set(s.OldestSeconds)
+			w.metrics.dead.Set(float64(s.Dead))
 		case ctx.Err() == nil:
 			w.log.Warn("cannot read the lag", zap.Error(err))
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/config"
 	"github.com/onhook/onhook/pkg/retry"
+	"github.com/onhook/onhook/pkg/trace"
 )
 
 // Handler handles a batch and answers one error per message, in order. Its context outlives the worker's by the grace.
@@ -99,6 +100,7 @@ type Worker struct {
 	cfg        Config
 	log        *zap.Logger
 	metrics    metrics
+	tracer     *trace.Tracer
 	outage     outage
 	hooks      Hooks
 }
@@ -143,6 +145,7 @@ func New(ctx context.Context, b *bus.Bus, c bus.Consumer, h Handler, cfg Config,
 //	      ├─ check the sink, before anything is fetched     └─── outage: hold, probe ───┘
 //	      └─ watch the lag
 func (w *Worker) Run(ctx context.Context) error {
+	w.tracer = trace.From(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	w.say(ctx, nil) // what was said before this process was started
 	if w.hooks.Check != nil {
@@ -225,25 +228,29 @@ func (w *Worker) attempt(ctx context.Context, batch []*bus.Message) (held []*bus
 	hctx, cancel := withGrace(ctx, w.cfg.Grace)
 	defer cancel()
 	began := time.Now()
+	spans := w.begin(batch)
 	errs := w.call(hctx, batch)
 	cut := hctx.Err() != nil
 	results = map[string]int{}
 	for i, m := range batch {
 		kind, _ := retry.Classify(errs[i])
+		var result string
 		switch {
 		case kind == retry.Paused:
 			held, delay = append(held, m), max(delay, w.pause(errs[i]))
-			results[resultOutage]++
+			result = resultOutage
 			w.metrics.results.WithLabelValues(resultOutage).Inc()
 			if len(held) == 1 {
 				w.say(ctx, errs[i])
 				w.log.Warn("outage", zap.Stringer("origin", m.Origin), zap.Error(errs[i]))
 			}
 		case cut && kind != retry.Done:
-			results[w.settle(ctx, m, errCutShort)]++
+			result = w.settle(ctx, m, errCutShort)
 		default:
-			results[w.settle(ctx, m, errs[i])]++
+			result = w.settle(ctx, m, errs[i])
 		}
+		results[result]++
+		spans.end(i, result)
 	}
 	w.log.Info("batch", zap.Int("messages", len(batch)), zap.Any("results", results), zap.Duration("took", time.Since(began)),
 		zap.Stringer("first", batch[0].Origin), zap.Stringer("last", batch[len(batch)-1].Origin))

@@ -7,8 +7,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/onhook/onhook/services/crm/internal/hubspot"
 	"github.com/onhook/onhook/services/crm/internal/salesforce"
 	"github.com/onhook/onhook/services/crm/internal/sink"
@@ -36,7 +34,6 @@ type deps struct {
 	name     string // of the sink
 	contacts sink.Contacts
 	log      *zap.Logger
-	reg      prometheus.Registerer // with the sink's name on all that is registered
 }
 
 // kinds is every kind, in alphabetical order.

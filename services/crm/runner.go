@@ -40,9 +40,17 @@ func newRunner(ctx context.Context, name string, cfg *Sink, b *bus.Bus, log *zap
 	if cfg.RateLimit > 0 {
 		r.limit = rate.NewLimiter(rate.Limit(cfg.RateLimit), max(1, int(math.Ceil(cfg.RateLimit))))
 	}
-	if r.client, err = k.open(cfg.client, deps{name: name, contacts: b.Contacts(name), log: r.log,
-		reg: prometheus.WrapRegistererWith(prometheus.Labels{"sink": consumer.Name}, reg)}); err != nil {
+	if r.client, err = k.open(cfg.client, deps{name: name, contacts: b.Contacts(name), log: r.log}); err != nil {
 		return nil, err
+	}
+	if m, ok := r.client.(sink.Metered); ok {
+		if err := reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name:        "onhook_sink_quota_left_ratio",
+			Help:        "Share of the account's requests of a day that was left when the vendor last said; NaN until then.",
+			ConstLabels: prometheus.Labels{"sink": consumer.Name},
+		}, m.QuotaLeft)); err != nil {
+			return nil, err
+		}
 	}
 	if r.ages, err = worker.NewAges(consumer.Name, reg); err != nil {
 		return nil, err
@@ -89,6 +97,7 @@ func (r *runner) handle(ctx context.Context, batch []*bus.Message) []error {
 		} else if item, err := r.filters.item(c); err != nil {
 			errs[i] = retry.Never(err)
 		} else {
+			item.Trace = m.Trace
 			items, at = append(items, item), append(at, i)
 		}
 	}

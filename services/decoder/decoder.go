@@ -91,7 +91,7 @@ func (d *Decoder) handlePart(ctx context.Context, batch []*bus.Message) []error 
 	for i, m := range batch {
 		names[i], calls[i], errs[i] = d.decode(ctx, m)
 	}
-	for i, err := range d.bus.PublishCalls(ctx, calls) {
+	for i, err := range d.bus.PublishCalls(ctx, calls, batch...) {
 		if calls[i] != nil {
 			errs[i] = err
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/provider"
 	"github.com/onhook/onhook/pkg/tlsfile"
+	"github.com/onhook/onhook/pkg/trace"
 )
 
 // publisher is what ingress needs of the bus.
@@ -35,6 +36,7 @@ type Ingress struct {
 	bus      publisher
 	log      *zap.Logger
 	metrics  *metrics
+	tracer   *trace.Tracer
 	inFlight *semaphore.Weighted // bytes of bodies
 	maxBody  int64
 	listener net.Listener
@@ -126,6 +128,7 @@ func (in *Ingress) serve() error {
 
 // Run serves until ctx ends, and then until every request that was accepted has its answer.
 func (in *Ingress) Run(ctx context.Context) error {
+	in.tracer = trace.From(ctx)
 	served := make(chan error, 1)
 	go func() { served <- in.serve() }()
 	select {

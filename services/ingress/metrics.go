@@ -29,8 +29,10 @@ func newMetrics(reg prometheus.Registerer, sources []string) (*metrics, error) {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 	}
-	for _, s := range sources {
-		m.deliveries.WithLabelValues(s, accepted) // present from the start, so that a rate can be taken
+	for _, s := range sources { // present from the start, so that a rate can be taken
+		for _, outcome := range []string{accepted, unauthorized.outcome, internal.outcome, overloaded.outcome, unavailable.outcome} {
+			m.deliveries.WithLabelValues(s, outcome)
+		}
 	}
 	return m, errors.Join(reg.Register(m.deliveries), reg.Register(m.ackSeconds))
 }

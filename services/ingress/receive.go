@@ -14,22 +14,25 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/onhook/onhook/pkg/bus"
+	"github.com/onhook/onhook/pkg/trace"
 )
 
 // receive takes one webhook: the whole way from request to answer.
 func (in *Ingress) receive(c echo.Context) error {
 	r := c.Request()
 	d := &bus.Delivery{ReceivedAt: time.Now(), ContentType: r.Header.Get(echo.HeaderContentType), UserAgent: r.UserAgent()}
+	span := in.tracer.Receive(r.Header)
+	d.Trace = span.Parent()
 	p := in.accept(c, d)
-	in.record(d, p)
+	in.record(d, p, span)
 	if p != nil {
 		return p.write(c)
 	}
 	return c.JSON(http.StatusOK, receipt{Received: true, DeliveryID: d.ID})
 }
 
-// record counts and logs what became of a request. Its path is in neither: it may hold a token.
-func (in *Ingress) record(d *bus.Delivery, p *problem) {
+// record counts, logs and traces what became of a request. Its path is in none of them: it may hold a token.
+func (in *Ingress) record(d *bus.Delivery, p *problem, span trace.Span) {
 	took := time.Since(d.ReceivedAt)
 	source, outcome, status, level := d.Source, accepted, http.StatusOK, zap.InfoLevel
 	if source == "" {
@@ -49,6 +52,7 @@ func (in *Ingress) record(d *bus.Delivery, p *problem) {
 		line.Write(zap.String("source", source), zap.String("outcome", outcome), zap.Int("status", status),
 			zap.String("delivery_id", d.ID), zap.String("auth", string(d.Auth)), zap.Int("bytes", len(d.Body)), zap.Duration("took", took), zap.Error(cause))
 	}
+	span.End(trace.About{ID: d.ID, Provider: d.Provider, Source: d.Source, Result: outcome, Failed: status >= http.StatusInternalServerError})
 }
 
 type receipt struct {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 
 	"github.com/alecthomas/kong"
 
@@ -81,8 +82,8 @@ type versionCmd struct {
 // Run prints the version.
 func (c *versionCmd) Run(t terminal) error {
 	if c.JSON {
-		return printJSON(t.out, map[string]string{"version": service.Version()})
+		return printJSON(t.out, map[string]string{"version": service.Version(), "revision": service.Revision(), "go_version": runtime.Version()})
 	}
-	_, err := fmt.Fprintln(t.out, "onhook", service.Version())
+	_, err := fmt.Fprintf(t.out, "onhook %s (revision %s, %s)\n", service.Version(), service.Revision(), runtime.Version())
 	return err
 }

@@ -282,6 +282,8 @@ func setHubSpotQuota(header http.Header, size, left int) {
 	header.Set("X-HubSpot-RateLimit-Max", strconv.Itoa(size))
 	header.Set("X-HubSpot-RateLimit-Remaining", strconv.Itoa(left))
 	header.Set("X-HubSpot-RateLimit-Interval-Milliseconds", strconv.Itoa(int(hubSpotWindow.Milliseconds())))
+	header.Set("X-HubSpot-RateLimit-Daily", "250000")
+	header.Set("X-HubSpot-RateLimit-Daily-Remaining", "200000")
 }
 
 // hubSpotError answers an error as HubSpot does.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -121,6 +122,11 @@ func (c *Client) learn(h http.Header, s slot) {
 	left, err := strconv.Atoi(h.Get(prefix + "Remaining"))
 	if interval := h.Get(prefix + "Interval-Milliseconds"); err == nil && (interval == "" || interval == "10000") {
 		c.quota.learn(left, s)
+	}
+	all, err := strconv.Atoi(h.Get(prefix + "Daily"))
+	left, lerr := strconv.Atoi(h.Get(prefix + "Daily-Remaining"))
+	if err == nil && lerr == nil && all > 0 {
+		c.left.Store(math.Float64bits(min(1, max(0, float64(left)/float64(all)))))
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,9 +40,13 @@ type Client struct {
 	quota    *limiter
 	search   *limiter
 	zone     *time.Location // nil: not known
+	left     atomic.Uint64  // the float64 bits of QuotaLeft
 }
 
-var _ sink.Sink = (*Client)(nil)
+var (
+	_ sink.Sink    = (*Client)(nil)
+	_ sink.Metered = (*Client)(nil)
+)
 
 // New makes a client. Nothing is sent yet.
 func New(cfg Config, deps Deps) (*Client, error) {
@@ -60,6 +66,7 @@ func New(cfg Config, deps Deps) (*Client, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token is for one host
 		},
 	}
+	c.left.Store(math.Float64bits(math.NaN()))
 	if cfg.Timezone != "" {
 		if c.zone, err = time.LoadLocation(cfg.Timezone); err != nil {
 			return nil, fmt.Errorf("sink %s: timezone: %w", deps.Name, err)
@@ -67,6 +74,9 @@ func New(cfg Config, deps Deps) (*Client, error) {
 	}
 	return c, nil
 }
+
+// QuotaLeft implements sink.Metered.
+func (c *Client) QuotaLeft() float64 { return math.Float64frombits(c.left.Load()) }
 
 // record is one call, however many items of the batch are of it.
 type record struct {

@@ -1,6 +1,7 @@
 package hubspot_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -236,5 +237,19 @@ func TestHeadersOfNonsense(t *testing.T) {
 				t.Errorf("%v: %v", header, took)
 			}
 		})
+	}
+}
+
+func TestQuotaLeft(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.account.Quota = 190 // of 10 seconds; it then says what is left of the day too
+	c := f.client()
+	if left := c.QuotaLeft(); !math.IsNaN(left) {
+		t.Errorf("%v is left before HubSpot has said", left)
+	}
+	f.delivered(c.Deliver(t.Context(), bare()))
+	if left := c.QuotaLeft(); left != .8 {
+		t.Errorf("%v of the day's quota is left", left)
 	}
 }

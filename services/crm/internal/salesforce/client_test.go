@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -345,6 +346,19 @@ func TestUsageHeaders(t *testing.T) {
 		q.see(header)
 		if q.near != stopped {
 			t.Errorf("%q: stopped %t", header, q.near)
+		}
+	}
+}
+
+func TestQuotaLeft(t *testing.T) {
+	t.Parallel()
+	s := New(Config{}, nil)
+	if left := s.QuotaLeft(); !math.IsNaN(left) {
+		t.Errorf("%v is left before Salesforce has said", left)
+	}
+	for header, want := range map[string]float64{"api-usage=25/100": .75, "api-usage=130/100": 0} {
+		if s.client.quota.see(header); s.QuotaLeft() != want {
+			t.Errorf("%s: %v is left", header, s.QuotaLeft())
 		}
 	}
 }

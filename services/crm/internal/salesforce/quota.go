@@ -3,6 +3,7 @@ package salesforce
 import (
 	"context"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"sync"
@@ -31,13 +32,14 @@ type quota struct {
 	pace *rate.Limiter
 
 	mu      sync.Mutex
-	near    bool // the allowance was nearly used up when last seen
-	steps   int  // refusals for want of allowance, one after the other
+	left    float64 // of the allowance, 0 to 1, when last seen; NaN before
+	near    bool    // the allowance was nearly used up when last seen
+	steps   int     // refusals for want of allowance, one after the other
 	until   time.Time
 	because error
 }
 
-func newQuota() *quota { return &quota{pace: rate.NewLimiter(rate.Inf, 1)} }
+func newQuota() *quota { return &quota{pace: rate.NewLimiter(rate.Inf, 1), left: math.NaN()} }
 
 // admit waits until a request may go, or answers an outage.
 func (q *quota) admit(ctx context.Context) error {
@@ -68,6 +70,7 @@ func (q *quota) see(header string) {
 	q.pace.SetLimit(spacing(share, total))
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.left = max(0, 1-share)
 	switch {
 	case share >= stopAt:
 		q.near = true

@@ -26,11 +26,21 @@ type Sink struct {
 	schema *schema // nil until learned, and when a field turned out to be gone
 }
 
-var _ sink.Sink = (*Sink)(nil)
+var (
+	_ sink.Sink    = (*Sink)(nil)
+	_ sink.Metered = (*Sink)(nil)
+)
 
 // New makes a sink of a valid configuration. It does not connect.
 func New(cfg Config, contacts sink.Contacts) *Sink {
 	return &Sink{cfg: cfg, client: newClient(cfg), contacts: contacts}
+}
+
+// QuotaLeft implements sink.Metered.
+func (s *Sink) QuotaLeft() float64 {
+	s.client.quota.mu.Lock()
+	defer s.client.quota.mu.Unlock()
+	return s.client.quota.left
 }
 
 // Check logs in and says what a person must change before the org can take calls. An error that is an outage says

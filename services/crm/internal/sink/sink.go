@@ -12,6 +12,7 @@ import (
 type Item struct {
 	Call   *call.Call
 	Fields map[string]any // the sink's configured extra fields, by the vendor's name: string, bool, int64, float64 or nil
+	Trace  string         // the traceparent of this delivery; empty: it is not traced
 }
 
 // Result is what became of one item.
@@ -32,6 +33,12 @@ type Sink interface {
 	// Deliver sends a batch and answers one result per item, in order. It does not sleep for longer than its rate
 	// limit asks: what must wait longer is said in the result.
 	Deliver(ctx context.Context, batch []Item) []Result
+}
+
+// Metered is a Sink whose account has an allowance of requests a day, which others use too.
+type Metered interface {
+	// QuotaLeft is the share of the allowance that was left when the vendor last said, 0 to 1, or NaN where it has not yet.
+	QuotaLeft() float64
 }
 
 // Contacts remembers which of the vendor's records has a telephone number. What it forgets is looked up again.

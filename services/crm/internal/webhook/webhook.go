@@ -21,6 +21,7 @@ import (
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
+	"github.com/onhook/onhook/pkg/trace"
 	"github.com/onhook/onhook/services/crm/internal/sink"
 )
 
@@ -158,6 +159,9 @@ func (c *Client) post(ctx context.Context, id string, item sink.Item) (status in
 		"Webhook-Id":        {id},
 		"Webhook-Timestamp": {now},
 		"Webhook-Signature": {c.sign(id, now, body)},
+	}
+	if item.Trace != "" {
+		req.Header.Set(trace.Header, item.Trace)
 	}
 	resp, err := c.http.RoundTrip(req)
 	if err != nil {
