@@ -246,18 +246,17 @@ func countEnvelopes(t *testing.T, in, dec, ops *bus.Bus) {
 func (g *guarded) startServices(t *testing.T, dsn string, sinks crm.Config, in, dec, sto, hooks, ops *bus.Bus) *apart {
 	t.Helper()
 	db := migrated(t, dsn)
-	reg := func() *prometheus.Registry { return prometheus.NewRegistry() }
 	o, err := newOps(opsConfig{Listen: "127.0.0.1:0", Token: config.Secrets{"t0ken"}}, ops, db, sinks.Names(), zap.NewNop())
 	must(t, "ops", err)
-	s, err := storage.New(t.Context(), storage.DefaultConfig(), db, sto, zap.NewNop(), reg())
+	s, err := storage.New(t.Context(), storage.DefaultConfig(), db, sto, zap.NewNop(), prometheus.NewRegistry())
 	must(t, "storage", err)
-	d, err := decoder.New(t.Context(), decoder.DefaultConfig(), provider.All(), dec, zap.NewNop(), reg())
+	d, err := decoder.New(t.Context(), decoder.DefaultConfig(), provider.All(), dec, zap.NewNop(), prometheus.NewRegistry())
 	must(t, "decoder", err)
-	c, err := crm.New(t.Context(), sinks, hooks, zap.NewNop(), reg())
+	c, err := crm.New(t.Context(), sinks, hooks, zap.NewNop(), prometheus.NewRegistry())
 	must(t, "crm", err)
 	cfg := ingress.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	i, err := ingress.New(cfg, development{devSecret, devToken}.sources(), in, zap.NewNop(), reg())
+	i, err := ingress.New(cfg, development{devSecret, devToken}.sources(), in, zap.NewNop(), prometheus.NewRegistry())
 	must(t, "ingress", err)
 	for _, p := range []service.Part{{Run: o.run}, {Run: s.Run}, {Run: d.Run}, {Run: c.Run}, {Run: i.Run}} {
 		serveUntilEnd(t, p.Run)
