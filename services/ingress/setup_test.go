@@ -46,7 +46,7 @@ func testSources() provider.Sources {
 		"synthflow":    {Provider: "synthflow", Secrets: config.Secrets{synSecret}},
 		"cllr":         {Provider: "cllr", Token: config.Secrets{newToken, oldToken}},
 		"open":         {Provider: "cllr", Insecure: true},
-		"limited":      {Provider: "cllr", Token: config.Secrets{newToken}, RateLimit: 0.5, Burst: 2},
+		"limited":      {Provider: "cllr", Token: config.Secrets{newToken}, RateLimit: 0.001, Burst: 2},
 	}
 }
 
