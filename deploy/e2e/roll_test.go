@@ -27,7 +27,7 @@ type rolledPart struct {
 	AtCRM    int    `json:"at_crm"`
 	Missing  int    `json:"missing"`      // in the database or at the CRM, of those with a 200
 	Doubled  int    `json:"doubled"`      // in the database, or under two ids at the CRM
-	SlowestS string `json:"slowest_stop"` // from SIGTERM to the end
+	Stop     string `json:"slowest_stop"` // from SIGTERM to the end
 	from, to int    // of the load's calls
 }
 
@@ -35,7 +35,7 @@ func rolledTable(parts []rolledPart) string {
 	var b strings.Builder
 	b.WriteString("| service | times | deliveries sent | acknowledged | refused | calls | stored | at the CRM | missing | doubled | slowest stop |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, p := range parts {
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %s |\n", p.Service, p.Times, p.Sent, p.Acked, p.Refused, p.Calls, p.Stored, p.AtCRM, p.Missing, p.Doubled, p.SlowestS)
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %s |\n", p.Service, p.Times, p.Sent, p.Acked, p.Refused, p.Calls, p.Stored, p.AtCRM, p.Missing, p.Doubled, p.Stop)
 	}
 	return b.String()
 }
@@ -63,7 +63,7 @@ func rollServices(t *testing.T, s *suite, r *result) {
 			r.Injected++
 		}
 		l.awaitAcks(20)
-		part.SlowestS = slowest.Round(time.Millisecond).String()
+		part.Stop = slowest.Round(time.Millisecond).String()
 		l.endPart(&part)
 		r.Rolled = append(r.Rolled, part)
 	}
