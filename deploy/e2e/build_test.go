@@ -12,6 +12,7 @@ import (
 
 // binaries is what the suite runs: where each is built, from which package there.
 var binaries = []struct{ name, dir, pkg string }{
+	{"crm", "../../services/crm", "./cmd/crm"},
 	{"crmfakes", "../../services/crm", "./internal/crmtest/cmd/crmfakes"},
 	{"decoder", "../../services/decoder", "./cmd/decoder"},
 	{"ingress", "../../services/ingress", "./cmd/ingress"},

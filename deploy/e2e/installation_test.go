@@ -36,7 +36,10 @@ type installation struct {
 	ingress []*process
 	decoder []*process
 	storage []*process
-	ops     *process
+	crm     []*process
+	ops     []*process
+
+	launch map[string]func() *process // starts one more of a service
 }
 
 // all is every process but the broker.
@@ -48,10 +51,8 @@ func (in *installation) all() []*process {
 	all = append(all, in.ingress...)
 	all = append(all, in.decoder...)
 	all = append(all, in.storage...)
-	if in.ops != nil {
-		all = append(all, in.ops)
-	}
-	return all
+	all = append(all, in.crm...)
+	return append(all, in.ops...)
 }
 
 func (in *installation) awaitReady() {
@@ -114,29 +115,47 @@ func apart(t *testing.T, s *suite, lay layout) *installation {
 	if out, err := exec.Command(filepath.Join(s.bin, "onhook"), "migrate", "--config", common).CombinedOutput(); err != nil {
 		t.Fatalf("onhook migrate: %v\n%s", err, out)
 	}
-	several := func(program string, n int) (all []*process) {
-		for i := range max(1, n) {
-			admin := freeAddr(t)
-			all = append(all, startProcess(t, fmt.Sprintf("%s-%d", program, i), "http://"+admin+"/readyz",
-				filepath.Join(s.bin, program), "--config", common, "--admin", admin))
+	started := map[string]int{}
+	start := func(service, path string, args ...string) *process {
+		admin := freeAddr(t)
+		name := fmt.Sprintf("%s-%d", service, started[service])
+		started[service]++
+		return startProcess(t, name, "http://"+admin+"/readyz", path, append(args, "--admin", admin)...)
+	}
+	worker := func(program string) func() *process {
+		return func() *process { return start(program, filepath.Join(s.bin, program), "--config", common) }
+	}
+	in.launch = map[string]func() *process{
+		"crm": worker("crm"), "decoder": worker("decoder"), "storage": worker("storage"),
+		"ingress": func() *process {
+			listen := freeAddr(t)
+			own := merge(base, sections{"ingress": {"listen": listen}})
+			if lay.eachIngress != nil {
+				own = merge(own, lay.eachIngress(started["ingress"]))
+			}
+			p := start("ingress", cmp.Or(lay.ingressBinary, filepath.Join(s.bin, "ingress")), "--config", writeConfig(t, own))
+			in.hooks, in.admins = append(in.hooks, "http://"+listen), append(in.admins, p.admin())
+			return p
+		},
+		"ops": func() *process {
+			listen := freeAddr(t)
+			in.api = "http://" + listen
+			return start("ops", filepath.Join(s.bin, "onhook"), "ops", "--config", common, "--listen", listen)
+		},
+	}
+	several := func(service string, n int) (all []*process) {
+		for range max(1, n) {
+			all = append(all, in.launch[service]())
 		}
 		return all
 	}
 	in.storage = several("storage", lay.storage)
 	in.decoder = several("decoder", lay.decoders)
-	for i := range max(1, lay.ingress) {
-		listen, admin := freeAddr(t), freeAddr(t)
-		own := merge(base, sections{"ingress": {"listen": listen}})
-		if lay.eachIngress != nil {
-			own = merge(own, lay.eachIngress(i))
-		}
-		in.hooks, in.admins = append(in.hooks, "http://"+listen), append(in.admins, "http://"+admin)
-		in.ingress = append(in.ingress, startProcess(t, fmt.Sprintf("ingress-%d", i), "http://"+admin+"/readyz",
-			cmp.Or(lay.ingressBinary, filepath.Join(s.bin, "ingress")), "--config", writeConfig(t, own), "--admin", admin))
+	in.ingress = several("ingress", lay.ingress)
+	if lay.more["crm"] != nil {
+		in.crm = several("crm", 1)
 	}
-	listen, admin := freeAddr(t), freeAddr(t)
-	in.api = "http://" + listen
-	in.ops = startProcess(t, "ops", "http://"+admin+"/readyz", filepath.Join(s.bin, "onhook"), "ops", "--config", common, "--listen", listen, "--admin", admin)
+	in.ops = several("ops", 1)
 	in.awaitReady()
 	return in
 }

@@ -34,9 +34,11 @@ var lanes = []lane{
 		{"NATS rolling restart", "Three NATS servers restarted one after the other, each when the last has caught up.", overCluster(noSpools, nil, restartNodes)},
 		{"NATS node cut off", "One of three NATS servers taken off the network for half a minute: first one that does not lead WEBHOOKS, then the one that does.", overCluster(noSpools, nil, cutOff)},
 		{"NATS node silent", "The same two frozen in place of cut off: their connections stay, and nobody answers.", overCluster(noSpools, nil, frozen)},
+		{"services rolled", rolled, rollServices},
 		{"NATS down, spool", "SIGKILL to three NATS servers at once, which stay down for a minute. There is a spool: nobody is refused.", overCluster(spools, []string{"200"}, allDown)},
 		{"NATS down", "The same without a spool: what is not stored gets 503.", overCluster(noSpools, []string{"200", "503"}, allDown)},
 	}, []fault{
+		{"services rolled", rolled, rollServices},
 		{"NATS away, spool", "Of three NATS servers the one that leads WEBHOOKS cut off the network, then each restarted in turn, then all killed at once, and down for ten seconds. There is a spool: nobody is refused.",
 			overCluster(spools, []string{"200"}, cutOff, restartNodes, allDown)},
 		{"NATS away", "Of three NATS servers the one that leads WEBHOOKS killed, then all at once, and down for ten seconds. There is no spool: what is not stored gets 503.",

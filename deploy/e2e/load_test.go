@@ -55,9 +55,11 @@ type load struct {
 	took   time.Duration
 
 	mu      sync.Mutex
-	calls   []sentCall // the n-th call at n
-	sent    int        // requests
-	doubled int        // of these, of a call that was sent before; retries are not counted
+	hooks   []string       // where requests go, in turn
+	busy    map[string]int // requests that are under way, by hook
+	calls   []sentCall     // the n-th call at n
+	sent    int            // requests
+	doubled int            // of these, of a call that was sent before; retries are not counted
 	answers map[string]int
 	acks    []time.Duration // of the requests that got 200
 	refused []time.Duration // of those that got 503
@@ -84,7 +86,7 @@ func startLoad(t *testing.T, in *installation, o loadOptions) *load {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	l := &load{
-		in: in, author: newAuthor(t), limit: limit, stopIt: stop, slots: make(chan struct{}, o.inFlight),
+		in: in, hooks: slices.Clone(in.hooks), busy: map[string]int{}, author: newAuthor(t), limit: limit, stopIt: stop, slots: make(chan struct{}, o.inFlight),
 		client: &http.Client{Timeout: cmp.Or(o.patience, providerPatience), Transport: &http.Transport{MaxIdleConnsPerHost: o.inFlight}},
 		once:   o.once, answers: map[string]int{}, began: time.Now(),
 	}
@@ -146,7 +148,7 @@ func (l *load) deliver(ctx context.Context, n int, body []byte) {
 		if body == nil {
 			body = l.author.body(n)
 		}
-		again := l.post(p, n, body, l.in.hooks[(n+try)%len(l.in.hooks)])
+		again := l.post(p, n, body, n+try)
 		<-l.slots
 		if !again || try == tries || l.once || p.Name == "cllr" || ctx.Err() != nil {
 			return
@@ -162,8 +164,40 @@ func (l *load) deliver(ctx context.Context, n int, body []byte) {
 	}
 }
 
+// takeHook is where the next request goes.
+func (l *load) takeHook(turn int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	hook := l.hooks[turn%len(l.hooks)]
+	l.busy[hook]++
+	return hook
+}
+
+// leaveHook ends what takeHook began.
+func (l *load) leaveHook(hook string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.busy[hook]--
+}
+
+// replaceHook sends what comes from now on to another hook, and waits until the old one has answered: a load balancer has that
+// long from when it hears that a process is to stop.
+func (l *load) replaceHook(old, by string) {
+	l.in.t.Helper()
+	l.mu.Lock()
+	l.hooks[slices.Index(l.hooks, old)] = by
+	l.mu.Unlock()
+	await(l.in.t, old+" to have answered", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.busy[old] == 0
+	})
+}
+
 // post sends one request and reports whether its answer, or the want of one, asks for another.
-func (l *load) post(p provider.Provider, n int, body []byte, hook string) (again bool) {
+func (l *load) post(p provider.Provider, n int, body []byte, turn int) (again bool) {
+	hook := l.takeHook(turn)
+	defer l.leaveHook(hook)
 	url := hook + "/v1/webhooks/" + p.Name
 	if p.Sign == nil {
 		url += "/" + token

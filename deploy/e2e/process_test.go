@@ -35,6 +35,7 @@ type process struct {
 	runs   int
 	ends   int // of runs that nobody killed
 	killed bool
+	left   error // how the last run ended
 }
 
 // The pause before a process is started again: longer each time that it ends at once.
@@ -117,9 +118,9 @@ func (p *process) run() {
 	p.runs++
 	p.mu.Unlock()
 
-	_ = cmd.Wait() // its log says why it ended
+	left := cmd.Wait() // its log says why it ended
 	p.mu.Lock()
-	p.cmd = nil
+	p.cmd, p.left = nil, left
 	if !p.killed {
 		p.ends++
 	}
@@ -148,6 +149,31 @@ func (p *process) halt() {
 		p.down = make(chan struct{})
 	}
 	p.signalLocked(syscall.SIGKILL)
+}
+
+// retire tells the process to stop and waits until it has, which it must do in good order. It is not started again.
+func (p *process) retire() (took time.Duration) {
+	p.t.Helper()
+	began := time.Now()
+	p.mu.Lock()
+	exited, there := p.exited, p.signalLocked(syscall.SIGTERM)
+	p.down, p.killed = make(chan struct{}), true
+	p.mu.Unlock()
+	if !there {
+		p.t.Fatalf("%s is not there to be told to stop", p.name)
+	}
+	await(p.t, p.name+" to stop", func() bool {
+		select {
+		case <-exited:
+			return true
+		default:
+			return false
+		}
+	})
+	if p.left != nil {
+		p.t.Errorf("%s stopped with %v", p.name, p.left)
+	}
+	return time.Since(began)
 }
 
 // awaitDown waits until the process has ended.

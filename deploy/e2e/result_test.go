@@ -47,6 +47,7 @@ type result struct {
 	Verdict        string         `json:"verdict"` // held, broken, skipped
 	Note           string         `json:"note,omitempty"`
 	Examples       []string       `json:"examples,omitempty"` // of what is wrong
+	Rolled         []rolledPart   `json:"rolled,omitempty"`
 
 	began  time.Time
 	loss   bool // acknowledged calls are to be lost: what is shown is that the fault is one
@@ -176,6 +177,11 @@ func (rep report) markdown() []byte {
 	for _, r := range rep.Faults {
 		p("| %s | %d | %d | %d | %d | %s | %d | %d | %d | %d | %d | %g | %g | %g | %s |\n", r.Fault, r.Injected, r.Sent, r.Calls, r.Acked,
 			r.refusals(), r.Stored, r.Missing, r.Doubled, r.WrongHash, r.Dead, r.P50, r.P99, r.Max, r.Verdict)
+	}
+	for _, r := range rep.Faults {
+		if len(r.Rolled) > 0 {
+			p("\n## %s, by service\n\n%s", strings.ToUpper(r.Fault[:1])+r.Fault[1:], rolledTable(r.Rolled))
+		}
 	}
 	p("\n## What was done\n\n")
 	for _, r := range rep.Faults {

@@ -92,7 +92,7 @@ func TestMain(m *testing.M) {
 // TestTorture runs every fault. ONHOOK_TORTURE=long runs them in full; a run of all of them in full writes RESULTS.md and
 // results.json.
 func TestTorture(t *testing.T) {
-	s := newSuite(t, "decoder", "ingress", "nats-server", "onhook", "storage")
+	s := newSuite(t, "crm", "decoder", "ingress", "nats-server", "onhook", "storage")
 	began := time.Now()
 	all := slices.Clone(faults)
 	for _, l := range lanes {

@@ -102,7 +102,8 @@ func (b *Bus) deleteDead(ctx context.Context, seq uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := st.DeleteMsg(ctx, seq); errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+	// Overwritten, not only left out: somebody may have asked to be forgotten.
+	if err := st.SecureDeleteMsg(ctx, seq); errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		return fmt.Errorf("%w: %d", ErrNotFound, seq)
 	} else if err != nil {
 		return err

@@ -24,7 +24,8 @@ import (
 //	content           flags (1 byte: 1 = the body is an S2 block), then seven strings, each a uvarint length and its
 //	                  bytes: id, provider, source, received_at (RFC 3339), auth, content type, user agent; then the body
 //
-// A reader that meets damage looks for the next marker whose record checks out.
+// A reader that meets damage looks for the next marker whose record checks out. A flag or a string more is another version:
+// readers of this one would pass over it.
 const (
 	envelopeVersion = "1"
 	recordHead      = 12

@@ -148,8 +148,15 @@ func (m *Message) body() []byte {
 // Delivery reads the message as a delivery. Its error says what to do with the message (package retry): what is no
 // delivery never becomes one, but a body that is kept apart may be out of reach for now.
 func (m *Message) Delivery(ctx context.Context) (*Delivery, error) {
-	if v := m.header.Get(headerEnvelope); v != "" {
+	switch v := m.header.Get(headerEnvelope); v {
+	case "":
+	case envelopeVersion:
 		return nil, retry.Never(fmt.Errorf("an envelope of version %q with %s deliveries, of which some or all cannot be read", v, m.header.Get(headerDeliveries)))
+	default:
+		return nil, unknownVersion(headerEnvelope, v, envelopeVersion)
+	}
+	if err := m.knows(typeDelivery); err != nil {
+		return nil, err
 	}
 	d, err := deliveryFrom(m.header, m.body())
 	if err != nil {
@@ -163,14 +170,34 @@ func (m *Message) Delivery(ctx context.Context) (*Delivery, error) {
 	return d, nil
 }
 
-// Call reads the message as a call. Its error is retry.Never's.
+// unknownVersion is a plain error: while services are replaced one by one, another process may read what this one cannot,
+// and a message that is tried again gets to it. If none does, it is dead after all attempts, and can be redriven.
+func unknownVersion(what, is, reads string) error {
+	return fmt.Errorf("%s is %q, and this version of onhook reads %q: upgrade this service", what, is, reads)
+}
+
+// knows looks at which kind of message this is, and of which version. One that does not say is looked at further.
+func (m *Message) knows(reads string) error {
+	if is := m.header.Get(headerType); is != "" && is != reads {
+		return unknownVersion(headerType, is, reads)
+	}
+	return nil
+}
+
+// Call reads the message as a call. Its error says what to do with the message (package retry).
 func (m *Message) Call() (*call.Call, error) {
+	if err := m.knows(typeCall); err != nil {
+		return nil, err
+	}
 	var c call.Call
 	if err := json.Unmarshal(m.data, &c); err != nil {
 		return nil, retry.Never(fmt.Errorf("not a call: %w", err))
 	}
 	if c.Provider == "" || c.Source == "" || c.CallID == "" { // what else a broker can be made to store, such as its own answers
 		return nil, retry.Never(errors.New("not a call: it has no provider, source or call id"))
+	}
+	if c.Schema != call.Schema {
+		return nil, unknownVersion("the call's schema", c.Schema, call.Schema)
 	}
 	return &c, nil
 }

@@ -49,9 +49,12 @@ func (b *Bus) outcomeMsg(o call.Outcome, of string) (*nats.Msg, error) {
 	return m, nil
 }
 
-// Outcome reads the message as an outcome. Its error is retry.Never's.
+// Outcome reads the message as an outcome. Its error says what to do with the message (package retry).
 func (m *Message) Outcome() (call.Outcome, error) {
 	var o call.Outcome
+	if err := m.knows(typeOutcome); err != nil {
+		return o, err
+	}
 	if err := json.Unmarshal(m.data, &o); err != nil {
 		return o, retry.Never(fmt.Errorf("not an outcome: %w", err))
 	}

@@ -114,7 +114,8 @@ func (d *Decoder) decode(ctx context.Context, m *bus.Message) (name string, c *c
 	}
 	p, ok := d.providers[dl.Provider]
 	if !ok {
-		return "unknown", nil, retry.Never(fmt.Errorf("this decoder knows no provider %q", dl.Provider))
+		// Not never: the ingress that took it is newer, and so may another decoder be.
+		return "unknown", nil, fmt.Errorf("this decoder knows no provider %q: upgrade this service", dl.Provider)
 	}
 	if c, err = p.Call(dl.Source, dl.Body); err != nil {
 		return p.Name, nil, err

@@ -263,7 +263,7 @@ onhook_decoded_total{provider="cllr",result="duplicate"} 1
 onhook_decoded_total{provider="synthflow",result="call"} 0
 onhook_decoded_total{provider="synthflow",result="dead"} 0
 onhook_decoded_total{provider="synthflow",result="duplicate"} 0
-onhook_decoded_total{provider="unknown",result="dead"} 1
+onhook_decoded_total{provider="unknown",result="error"} 3
 `
 	if err := testutil.GatherAndCompare(d.reg, strings.NewReader(want), "onhook_decoded_total"); err != nil {
 		t.Error(err)
@@ -272,7 +272,7 @@ onhook_decoded_total{provider="unknown",result="dead"} 1
 	for _, d := range f.dead() {
 		reasons = append(reasons, d.Reason)
 	}
-	if len(reasons) != 2 || !strings.Contains(strings.Join(reasons, "\n"), `knows no provider "nobody"`) {
+	if len(reasons) != 2 || !strings.Contains(strings.Join(reasons, "\n"), `gave up after 3 attempts: this decoder knows no provider "nobody"`) {
 		t.Errorf("dead: %q", reasons)
 	}
 }

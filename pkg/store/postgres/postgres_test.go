@@ -36,6 +36,7 @@ func TestPostgres(t *testing.T) {
 			{"ConcurrentMigrate", concurrentMigrate},
 			{"MigrateWaitsForTheLock", migrateWaits},
 			{"OpenBeforeMigrate", openBeforeMigrate},
+			{"AnOlderProgram", anOlderProgram},
 			{"NumberTooLarge", numberTooLarge},
 			{"SessionsKilled", sessionsKilled},
 			{"LockTimeout", lockTimeout},
@@ -164,6 +165,21 @@ func migrateWaits(t *testing.T, server *pgtest.Server) {
 	if from, to, err := store.Migrate(t.Context(), dsn); from != 0 || to != 2 || err != nil {
 		t.Errorf("migrate from %d to %d, error %v; want 0 to 2", from, to, err)
 	}
+}
+
+// anOlderProgram works over a schema that a later version has migrated, and leaves it as it is.
+func anOlderProgram(t *testing.T, server *pgtest.Server) {
+	_, dsn := open(t, server)
+	exec(t, connect(t, dsn), "ALTER TABLE calls ADD COLUMN later text; INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
+	if from, to, err := store.Migrate(t.Context(), dsn); from != 999 || to != 999 || err != nil {
+		t.Errorf("migrate from %d to %d, error %v; want 999 to 999", from, to, err)
+	}
+	s, err := store.Open(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	wantKind(t, saveOne(t, s, storetest.Minimal("a")), retry.Done)
 }
 
 func openBeforeMigrate(t *testing.T, server *pgtest.Server) {

@@ -206,6 +206,26 @@ func TestMigrateKeepsOthersOut(t *testing.T) {
 	}
 }
 
+func TestAnOlderProgramWorksOverALaterSchemaAndANewerOneRefusesAnEarlier(t *testing.T) {
+	t.Parallel()
+	s, path := setup(t)
+	for _, statement := range []string{"ALTER TABLE calls ADD COLUMN later TEXT", "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)"} {
+		if _, err := s.writer.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if from, to, err := Migrate(t.Context(), path); from != 999 || to != 999 || err != nil {
+		t.Errorf("from %d to %d, error %v; want 999 to 999", from, to, err)
+	}
+	save(t, reopen(t, path), ended("a"), retry.Done)
+	if _, err := s.writer.ExecContext(t.Context(), "DELETE FROM goose_db_version WHERE version_id > 1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "is at version 1 and this program needs 2: run `onhook migrate`") {
+		t.Errorf("error %v, want one that says what to run", err)
+	}
+}
+
 // TestMigrateInProcesses: several processes that start at once on a file that none of them has made yet.
 func TestMigrateInProcesses(t *testing.T) {
 	const variable = "ONHOOK_TEST_MIGRATE"
