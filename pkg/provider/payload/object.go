@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"iter"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -37,10 +38,10 @@ type part struct {
 }
 
 // fewMembers is where a map begins to beat a linear search.
-const fewMembers = 12
+const fewMembers = 32
 
 func (o *Object) split(raw string) {
-	o.members = make([]member, 0, 4)
+	o.members = o.doc.scratch[:0] // grown once for all objects of the body
 	eachMember(raw, func(key, value string) {
 		name := unquote(key)
 		if m := o.find(name); m != nil {
@@ -59,6 +60,7 @@ func (o *Object) split(raw string) {
 			}
 		}
 	})
+	o.doc.scratch, o.members = o.members, slices.Clone(o.members)
 }
 
 func (o *Object) find(name string) *member {
