@@ -54,7 +54,7 @@ func (o *Object) split(raw string) {
 		case o.byName != nil:
 			o.byName[name] = n - 1
 		case n > fewMembers:
-			o.byName = make(map[string]int, 4*fewMembers)
+			o.byName = make(map[string]int, 2*fewMembers)
 			for i, m := range o.members {
 				o.byName[m.name] = i
 			}
