@@ -8,6 +8,9 @@ require (
 	github.com/labstack/echo/v4 v4.16.0
 	github.com/nats-io/nats.go v1.55.0
 	github.com/onhook/onhook/pkg v0.0.0
+	github.com/onhook/onhook/services/decoder v0.0.0
+	github.com/onhook/onhook/services/storage v0.0.0
+	github.com/prometheus/client_golang v1.25.0
 	github.com/testcontainers/testcontainers-go v0.44.0
 	go.uber.org/zap v1.28.0
 	golang.org/x/sync v0.24.0
@@ -71,15 +74,12 @@ require (
 	github.com/nyaruka/phonenumbers v1.8.1 // indirect
 	github.com/onhook/onhook/schemas v0.0.0 // indirect
 	github.com/onhook/onhook/services/crm v0.0.0 // indirect
-	github.com/onhook/onhook/services/decoder v0.0.0 // indirect
 	github.com/onhook/onhook/services/ingress v0.0.0 // indirect
 	github.com/onhook/onhook/services/onhook v0.0.0-00010101000000-000000000000 // indirect
-	github.com/onhook/onhook/services/storage v0.0.0 // indirect
 	github.com/opencontainers/go-digest v1.0.0 // indirect
 	github.com/opencontainers/image-spec v1.1.1 // indirect
 	github.com/power-devops/perfstat v0.0.0-20240221224432-82ca36839d55 // indirect
 	github.com/pressly/goose/v3 v3.28.0 // indirect
-	github.com/prometheus/client_golang v1.25.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
