@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Object is a JSON object whose members are taken one by one; see Rest for those left. A nil Object has no members.
@@ -40,8 +41,12 @@ type part struct {
 // fewMembers is where a map begins to beat a linear search.
 const fewMembers = 32
 
+// scratch is where an object is split: how many members it has is known only then.
+var scratch = sync.Pool{New: func() any { return new([]member) }}
+
 func (o *Object) split(raw string) {
-	o.members = o.doc.scratch[:0] // grown once for all objects of the body
+	buf := scratch.Get().(*[]member)
+	o.members = (*buf)[:0]
 	eachMember(raw, func(key, value string) {
 		name := unquote(key)
 		if m := o.find(name); m != nil {
@@ -60,7 +65,9 @@ func (o *Object) split(raw string) {
 			}
 		}
 	})
-	o.doc.scratch, o.members = o.members, slices.Clone(o.members)
+	*buf, o.members = o.members, slices.Clone(o.members)
+	clear(*buf) // it must not keep a body alive
+	scratch.Put(buf)
 }
 
 func (o *Object) find(name string) *member {

@@ -26,7 +26,6 @@ const (
 // document is what all objects of one body share.
 type document struct {
 	provider string
-	scratch  []member // of the object that is being split
 	warnings []string
 	more     int // warnings beyond maxWarnings
 }
@@ -34,7 +33,7 @@ type document struct {
 // Parse opens body, which must be one JSON object, sent by the named provider. Its errors are retry.Never.
 // Invalid UTF-8 and unpaired surrogate escapes become U+FFFD with a warning, so every value taken out is valid text.
 func Parse(provider string, body []byte) (*Object, error) {
-	o := &Object{doc: &document{provider: provider, scratch: make([]member, 0, fewMembers/2)}, index: -1}
+	o := &Object{doc: &document{provider: provider}, index: -1}
 	body = bytes.TrimPrefix(body, []byte("\uFEFF"))
 	if !utf8.Valid(body) {
 		body = bytes.ToValidUTF8(body, []byte("\uFFFD"))
