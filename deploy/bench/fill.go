@@ -165,7 +165,7 @@ func (b broker) countCalls(ctx context.Context) (count func(context.Context) (in
 		if err != nil {
 			return 0, err
 		}
-		return int64(info.State.Msgs), nil //nolint:gosec // far from the end of either
+		return int64(info.State.Msgs), nil
 	}, done, nil
 }
 
@@ -184,6 +184,6 @@ func (b broker) countSaved(n int64) (count func(context.Context) (int64, error),
 			return 0, err
 		}
 		info := c.CachedInfo()
-		return n - int64(info.NumPending) - int64(info.NumAckPending), nil //nolint:gosec // far from the end of either
+		return n - int64(info.NumPending) - int64(info.NumAckPending), nil
 	}, done, nil
 }

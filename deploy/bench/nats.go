@@ -29,7 +29,7 @@ const stream = "WEBHOOKS"
 type broker struct {
 	url     string // of all servers
 	monitor string // http://host:port of the first
-	sync    sync
+	sync    syncing
 }
 
 // startNATS starts so many servers: 1, or a cluster of 3.

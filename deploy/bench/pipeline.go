@@ -30,7 +30,7 @@ func pipelineRows() []row {
 	calls := func(name, note string, measure func(context.Context, *env) (result.Sample, error)) row {
 		return row{Row: result.Row{Name: name, Body: kib2, Unit: "calls/s", Note: note}, measure: measure}
 	}
-	decode := func(program string, s sync, n int) func(context.Context, *env) (result.Sample, error) {
+	decode := func(program string, s syncing, n int) func(context.Context, *env) (result.Sample, error) {
 		return func(ctx context.Context, e *env) (result.Sample, error) {
 			return measureDecoders(ctx, e, program, s, n)
 		}
@@ -136,7 +136,7 @@ func (e *env) timed(ctx context.Context, s *result.Sample, n int64, done func(co
 }
 
 // measureDecoders lets programs make calls of a backlog of deliveries.
-func measureDecoders(ctx context.Context, e *env, program string, s sync, programs int) (sample result.Sample, err error) {
+func measureDecoders(ctx context.Context, e *env, program string, s syncing, programs int) (sample result.Sample, err error) {
 	b, err := e.startNATS(ctx, 1, s)
 	if err != nil {
 		return sample, err
