@@ -66,14 +66,14 @@ func TestALostDeliveryIsNoticed(t *testing.T) {
 func TestBoundsAreOfRows(t *testing.T) {
 	t.Parallel()
 	run := &result.Run{}
-	for _, r := range rows() {
+	for _, r := range rows([]int64{0, 1_000_000}) {
 		if run.Row(r.Name) != nil {
 			t.Errorf("there are two rows %q", r.Name)
 		}
 		r.Samples = []result.Sample{{Rate: 1, Latency: &result.Latency{}, Resident: map[string]int64{"ingress": 1}}}
 		run.Rows = append(run.Rows, &r.Row)
 	}
-	run.Hold(bounds())
+	run.Hold(bounds([]int64{0, 1_000_000}))
 	for _, b := range run.Bounds {
 		if strings.Contains(b.Why, "was not measured") {
 			t.Errorf("%s: %s", b.Text, b.Why)
@@ -89,6 +89,8 @@ func TestOptions(t *testing.T) {
 	}{
 		{"-rounds 1 -duration 1s -only fsync", true},
 		{"-quick", true},
+		{"-retained 0,10", true},
+		{"-retained x", false},
 		{"-rounds 0", false},
 		{"-duration 0s", false},
 		{"onhook", false},

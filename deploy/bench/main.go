@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,6 +43,7 @@ type options struct {
 	only     string
 	quick    bool
 	dir, out string
+	retained []int64
 }
 
 func parse(args []string) (options, error) {
@@ -52,10 +55,19 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.quick, "quick", false, "a second of each row, once: to see that everything works")
 	flags.StringVar(&o.dir, "dir", os.TempDir(), "keep data below this `folder` while measuring; its disk is measured too")
 	flags.StringVar(&o.out, "out", ".", "write RESULTS.md and results.json into this `folder`")
+	retained := flags.String("retained", "0,1000000,10000000", "measure the growth with so many retained `calls`; the last takes minutes and 10 GB")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
+	for n := range strings.SplitSeq(*retained, ",") {
+		calls, err := strconv.ParseInt(n, 10, 64)
+		if err != nil || calls < 0 {
+			return o, fmt.Errorf("-retained %s: give numbers, as in 0,1000000", *retained)
+		}
+		o.retained = append(o.retained, calls)
+	}
 	if o.quick {
+		o.retained = []int64{0, 10_000}
 		o.rounds, o.duration = 1, time.Second
 	}
 	if o.rounds < 1 || o.duration <= 0 || flags.NArg() > 0 {
@@ -65,10 +77,14 @@ func parse(args []string) (options, error) {
 }
 
 // rows is everything that is measured, in order.
-func rows() []row { return ingressRows() }
+func rows(retained []int64) []row {
+	return slices.Concat(ingressRows(), pipelineRows(), growthRows(retained))
+}
 
 // bounds is everything that is asked of it.
-func bounds() []result.Bound { return ingressBounds() }
+func bounds(retained []int64) []result.Bound {
+	return slices.Concat(ingressBounds(), pipelineBounds(), growthBounds(retained))
+}
 
 func bench(ctx context.Context) error {
 	o, err := parse(os.Args[1:])
@@ -82,7 +98,7 @@ func bench(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
-	rows := slices.DeleteFunc(rows(), func(r row) bool { return !only.MatchString(r.Name) })
+	rows := slices.DeleteFunc(rows(o.retained), func(r row) bool { return !only.MatchString(r.Name) })
 	dir, err := os.MkdirTemp(o.dir, "onhook-bench-")
 	if err != nil {
 		return err
@@ -95,6 +111,11 @@ func bench(ctx context.Context) error {
 	if err := process.Pin(os.Getpid(), process.Pinned.Loader); err != nil {
 		return err
 	}
+	var pg *postgres
+	if slices.ContainsFunc(rows, func(r row) bool { return r.postgres }) {
+		pg = startPostgres(ctx)
+		defer pg.stop()
+	}
 	run := &result.Run{Began: time.Now(), Machine: machine(dir), Versions: versions(bin)}
 	for i := range rows {
 		run.Rows = append(run.Rows, &rows[i].Row)
@@ -106,7 +127,11 @@ func bench(ctx context.Context) error {
 			if round > 0 && r.once {
 				continue
 			}
-			s := r.sample(ctx, &env{dir: filepath.Join(dir, "data"), bin: bin, duration: o.duration, quick: o.quick, run: run})
+			if r.postgres && pg.err != nil {
+				r.Note = pg.err.Error()
+				continue
+			}
+			s := r.sample(ctx, &env{dir: filepath.Join(dir, "data"), bin: bin, duration: o.duration, quick: o.quick, run: run, postgres: pg})
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -115,7 +140,7 @@ func bench(ctx context.Context) error {
 		}
 		run.Took = time.Since(run.Began).Seconds()
 		run.Settings = append(settings(o), result.Fact{Name: "CPU taken by the host", Value: fmt.Sprintf("%.1f s", stolen()-before)})
-		run.Hold(bounds())
+		run.Hold(bounds(o.retained))
 		if err := run.Write(o.out); err != nil { // after each round, should a later one be cut short
 			return err
 		}

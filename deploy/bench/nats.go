@@ -29,6 +29,7 @@ const stream = "WEBHOOKS"
 type broker struct {
 	url     string // of all servers
 	monitor string // http://host:port of the first
+	sync    syncing
 }
 
 // startNATS starts so many servers: 1, or a cluster of 3.
@@ -61,7 +62,7 @@ func (e *env) startNATS(ctx context.Context, servers int, s syncing) (broker, er
 			return b, err
 		}
 	}
-	return broker{url: "nats://" + strings.Join(clients, ",nats://"), monitor: "http://" + monitors[0]}, nil
+	return broker{url: "nats://" + strings.Join(clients, ",nats://"), monitor: "http://" + monitors[0], sync: s}, nil
 }
 
 // connect is a client of the broker, which the caller closes.

@@ -23,6 +23,7 @@ import (
 var roles = map[string]func(ctx context.Context, args []string) error{
 	"afternoon": afternoon,
 	"bare":      bare,
+	"forward":   forward,
 }
 
 type receipt struct {

@@ -14,8 +14,9 @@ import (
 // row is a thing to measure, and how.
 type row struct {
 	result.Row
-	once    bool // in the first round only: it takes too long, or does not vary
-	measure func(ctx context.Context, e *env) (result.Sample, error)
+	once     bool // in the first round only: it takes too long, or does not vary
+	postgres bool // it needs PostgreSQL
+	measure  func(ctx context.Context, e *env) (result.Sample, error)
 }
 
 // env is what one sample is taken in: a folder and processes that do not outlive it.
@@ -25,6 +26,7 @@ type env struct {
 	duration time.Duration
 	quick    bool
 	run      *result.Run // what was measured so far
+	postgres *postgres
 
 	processes []*process.Process
 	before    map[string]float64 // CPU seconds by process

@@ -11,8 +11,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// countedEnvelopes is how many pending envelopes are counted one by one. Of more, the rest is taken to be like these.
-const countedEnvelopes = 2000
+// countedEnvelopes is how many pending envelopes are counted one by one. Of more, the rest is taken to be like these. The
+// server reads each of them whole, which can be half a megabyte, to tell their headers: of more it would do little else.
+const countedEnvelopes = 200
 
 // moreOfEnvelopes is by how much deliveries outnumber messages: of those in hand, and of those that wait. Which of what lies
 // between floor and delivered is in hand, and which is settled, the server does not tell: it is taken to be alike.

@@ -16,7 +16,7 @@ func IsE164(s string) bool { return e164.MatchString(s) }
 // whatever they were sent.
 func (c *Call) Validate() error {
 	var errs []error
-	bad := func(path, format string, args ...any) {
+	var bad report = func(path, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
 	}
 	required := func(path, v string) {
@@ -47,17 +47,18 @@ func (c *Call) Validate() error {
 	word(bad, "answered_by", c.AnsweredBy, AnsweredBys)
 	word(bad, "transcript.form", c.Transcript.Form, TranscriptForms)
 	for i, t := range c.Transcript.Turns {
-		word(bad, fmt.Sprintf("transcript.turns[%d].role", i), t.Role, Roles)
+		bad := within(bad, "transcript.turns", i)
+		word(bad, "role", t.Role, Roles)
 		if t.I != i {
-			bad(fmt.Sprintf("transcript.turns[%d].i", i), "%d", t.I)
+			bad("i", "%d", t.I)
 		}
 		if t.OffsetMS != nil && *t.OffsetMS < 0 {
-			bad(fmt.Sprintf("transcript.turns[%d].offset_ms", i), "negative")
+			bad("offset_ms", "negative")
 		}
-		moment(bad, fmt.Sprintf("transcript.turns[%d].at", i), t.At)
+		moment(bad, "at", t.At)
 	}
 	for i, a := range c.Actions {
-		moment(bad, fmt.Sprintf("actions[%d].at", i), a.At)
+		moment(within(bad, "actions", i), "at", a.At)
 	}
 	moment(bad, "received_at", c.ReceivedAt)
 	moment(bad, "created_at", c.CreatedAt)
@@ -69,7 +70,7 @@ func (c *Call) Validate() error {
 	}
 	if c.Analysis != nil {
 		for i, k := range c.Analysis.Criteria {
-			word(bad, fmt.Sprintf("analysis.criteria[%d].verdict", i), k.Verdict, Verdicts)
+			word(within(bad, "analysis.criteria", i), "verdict", k.Verdict, Verdicts)
 		}
 		if s := c.Analysis.Score; s != nil && !(*s >= 0 && *s <= 100) { // NaN is neither
 			bad("analysis.score", "outside 0 to 100")
@@ -98,13 +99,23 @@ func (c *Call) Validate() error {
 	return errors.Join(errs...)
 }
 
-func moment(bad func(string, string, ...any), path string, t *Time) {
+// report notes what is wrong at a path.
+type report func(path, format string, args ...any)
+
+// within reports what is wrong in element i of list. The path is written only then: nearly every call is valid.
+func within(bad report, list string, i int) report {
+	return func(path, format string, args ...any) {
+		bad(fmt.Sprintf("%s[%d].%s", list, i, path), format, args...)
+	}
+}
+
+func moment(bad report, path string, t *Time) {
 	if t != nil && !t.Writable() {
 		bad(path, "outside the years 1 to 9999")
 	}
 }
 
-func word[T ~string](bad func(string, string, ...any), path string, v T, words []T) {
+func word[T ~string](bad report, path string, v T, words []T) {
 	if !slices.Contains(words, v) {
 		bad(path, "%q is not one of %q", v, words)
 	}

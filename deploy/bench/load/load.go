@@ -36,6 +36,7 @@ type Result struct {
 	Elapsed time.Duration   // of what counts
 	Took    []time.Duration // each of these; open loop: from when the request was due
 	Acked   []int64         // the numbers of every call id that was acknowledged, those before and after what counts too
+	Due     []time.Time     // when each of Acked was sent, or with a rate, due
 	Refused map[int]int     // answers other than 200, by status
 }
 
@@ -90,6 +91,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		r.Count += int64(len(w.took))
 		r.Took = append(r.Took, w.took...)
 		r.Acked = append(r.Acked, w.acked...)
+		r.Due = append(r.Due, w.due...)
 		for status, n := range w.refused {
 			r.Refused[status] += n
 		}
@@ -133,6 +135,7 @@ type worker struct {
 
 	took    []time.Duration
 	acked   []int64
+	due     []time.Time
 	refused map[int]int
 }
 
@@ -178,6 +181,7 @@ func (w *worker) run(ctx context.Context, due <-chan time.Time) error {
 			continue
 		}
 		w.acked = append(w.acked, n)
+		w.due = append(w.due, began)
 		done := time.Now()
 		counted := done // closed loop: by when it was done; open loop: by when it was due, however late it is done
 		if due != nil {

@@ -107,6 +107,12 @@ func (p *Process) Stop() {
 	}
 }
 
+// Kill ends the process as kill -9 does.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.exited
+}
+
 // AwaitReady waits until url answers 200.
 func (p *Process) AwaitReady(ctx context.Context, url string) error {
 	return p.Await(ctx, url+" to answer 200", func() error {

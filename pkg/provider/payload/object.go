@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"iter"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Object is a JSON object whose members are taken one by one; see Rest for those left. A nil Object has no members.
@@ -37,10 +39,14 @@ type part struct {
 }
 
 // fewMembers is where a map begins to beat a linear search.
-const fewMembers = 12
+const fewMembers = 32
+
+// scratch is where an object is split: how many members it has is known only then.
+var scratch = sync.Pool{New: func() any { return new([]member) }}
 
 func (o *Object) split(raw string) {
-	o.members = make([]member, 0, 4)
+	buf := scratch.Get().(*[]member)
+	o.members = (*buf)[:0]
 	eachMember(raw, func(key, value string) {
 		name := unquote(key)
 		if m := o.find(name); m != nil {
@@ -53,12 +59,15 @@ func (o *Object) split(raw string) {
 		case o.byName != nil:
 			o.byName[name] = n - 1
 		case n > fewMembers:
-			o.byName = make(map[string]int, 4*fewMembers)
+			o.byName = make(map[string]int, 2*fewMembers)
 			for i, m := range o.members {
 				o.byName[m.name] = i
 			}
 		}
 	})
+	*buf, o.members = o.members, slices.Clone(o.members)
+	clear(*buf) // it must not keep a body alive
+	scratch.Put(buf)
 }
 
 func (o *Object) find(name string) *member {
