@@ -130,7 +130,7 @@ crm:
 		}
 		attributes := map[string]string{}
 		for _, a := range span.Attributes {
-			attributes[string(a.Key)] = a.Value.Emit()
+			attributes[string(a.Key)] = a.Value.String()
 		}
 		if attributes["onhook.provider"] != "altur" || attributes["onhook.source"] != "altur" || attributes["onhook.id"] == "" {
 			t.Errorf("%s says %v", span.Name, attributes)
