@@ -107,7 +107,12 @@ func TestSinksGetEachCallOnceThroughAKillAndOneStoppedSinkDelaysNobody(t *testin
 	if testing.Short() {
 		count = "300"
 	}
-	if _, err := run(t, "send", "altur", "--url", "http://"+p.listen, "--count", count, "--duplicates", "10"); err != nil {
+	out, err := run(t, "send", "altur", "--url", "http://"+p.listen, "--count", count, "--duplicates", "10", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent struct{ Calls int }
+	if err := json.Unmarshal([]byte(out), &sent); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "some calls", func() bool { return len(one.calls()) > 100 })
@@ -120,7 +125,7 @@ func TestSinksGetEachCallOnceThroughAKillAndOneStoppedSinkDelaysNobody(t *testin
 			want = append(want, c.CallID)
 		}
 		slices.Sort(want)
-		return len(want) > 0 && slices.Equal(want, one.calls())
+		return len(want) == sent.Calls && slices.Equal(want, one.calls())
 	})
 	waitFor(t, "the reason that two waits", func() bool {
 		for _, c := range query[sinkStatus](p, "status").Consumers {
@@ -130,8 +135,7 @@ func TestSinksGetEachCallOnceThroughAKillAndOneStoppedSinkDelaysNobody(t *testin
 		}
 		return false
 	})
-	out, err := run(t, "status", "--server", p.admin)
-	if err != nil || !strings.Contains(out, "stopped since") {
+	if out, err = run(t, "status", "--server", p.admin); err != nil || !strings.Contains(out, "stopped since") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	two.status.Store(http.StatusOK)
