@@ -65,8 +65,8 @@ func TestOddButLegal(t *testing.T) {
 		{`defaults.env={"OTEL_BSP_MAX_QUEUE_SIZE":1000000}`, "Deployment/calls-onhook-decoder", `"value":"1000000"`},
 		{`defaults.env={"OTEL_SDK_DISABLED":true}`, "Deployment/calls-onhook-decoder", `"value":"true"`},
 		{`decoder.scaling.min=0`, "Deployment/calls-onhook-decoder", `"replicas":1`}, // scaling.workers is none here
-		{`decoder={"tolerations":[]}`, "Deployment/calls-onhook-decoder", `"nodeSelector":{"a":"b"},"topology`},
-		{`decoder={"priorityClassName":""}`, "Deployment/calls-onhook-decoder", `"enableServiceLinks":false,"security`},
+		{`decoder={"tolerations":[]}`, "Deployment/calls-onhook-decoder", `"nodeSelector":{"a":"b"}, "topology`},
+		{`decoder={"priorityClassName":""}`, "Deployment/calls-onhook-decoder", `"terminationGracePeriodSeconds":45, "security`},
 		{`config.ingress={"tls":{"cert_file":"/a","key_file":"/b"}}`, "Service/calls-onhook-ingress", `"appProtocol":"https"`},
 	} {
 		out, err := render(t, helms(t)[0], "external-nats", "--set-json", `defaults={"nodeSelector":{"a":"b"},"tolerations":[{"operator":"Exists"}],"priorityClassName":"p"}`, "--set-json", c.set)
