@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -54,6 +55,48 @@ func TestChartRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.set, err)
 		}
+	}
+}
+
+// TestOddButLegal: values that are rare, and what becomes of them.
+func TestOddButLegal(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ set, object, want string }{
+		{`defaults.env={"OTEL_BSP_MAX_QUEUE_SIZE":1000000}`, "Deployment/calls-onhook-decoder", `"value":"1000000"`},
+		{`defaults.env={"OTEL_SDK_DISABLED":true}`, "Deployment/calls-onhook-decoder", `"value":"true"`},
+		{`decoder.scaling.min=0`, "Deployment/calls-onhook-decoder", `"replicas":1`}, // scaling.workers is none here
+		{`decoder={"tolerations":[]}`, "Deployment/calls-onhook-decoder", `"nodeSelector":{"a":"b"}, "topology`},
+		{`decoder={"priorityClassName":""}`, "Deployment/calls-onhook-decoder", `"terminationGracePeriodSeconds":45, "security`},
+		{`config.ingress={"tls":{"cert_file":"/a","key_file":"/b"}}`, "Service/calls-onhook-ingress", `"appProtocol":"https"`},
+	} {
+		out, err := render(t, helms(t)[0], "external-nats", "--set-json", `defaults={"nodeSelector":{"a":"b"},"tolerations":[{"operator":"Exists"}],"priorityClassName":"p"}`, "--set-json", c.set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for doc := range strings.SplitSeq("\n"+out, "\n---\n") {
+			raw, err := yaml.YAMLToJSON([]byte(doc))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o := objects(t, doc)[c.object]; o.Kind != "" && !strings.Contains(strings.ReplaceAll(string(raw), `": `, `":`), c.want) {
+				t.Errorf("%s: %s has no %s", c.set, raw, c.want)
+			}
+		}
+		if _, ok := objects(t, out)[c.object]; !ok {
+			t.Errorf("%s: there is no %s", c.set, c.object)
+		}
+	}
+}
+
+// TestAReleaseMayHaveADot, and a Service may not.
+func TestAReleaseMayHaveADot(t *testing.T) {
+	t.Parallel()
+	out, err := helm(t, helms(t)[0], "template", "calls.mx", chart, "--kube-version", kubeVersion, "-f", values("minimal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := objects(t, out)["Service/calls-mx-onhook-ingress"]; !ok {
+		t.Errorf("there are %q", slices.Sorted(maps.Keys(objects(t, out))))
 	}
 }
 

@@ -79,7 +79,7 @@ func configSchema(t *testing.T) node {
 		node{"required": []any{"dsn_file"}, "properties": node{"dsn_file": node{"type": "string", "minLength": 1}}},
 	}
 	for _, s := range []string{"ingress", "admin", "ops"} { // the ports are taken from there
-		of(s)["listen"] = node{"type": "string", "pattern": ":[0-9]+$"}
+		of(s)["listen"] = node{"type": "string", "pattern": `^(\[::\]|0\.0\.0\.0)?:[0-9]+$`, "description": "\":8080\": on every address of the pod, or nothing reaches it"}
 		properties[s].(node)["required"] = []any{"listen"}
 	}
 	return node{"type": "object", "additionalProperties": false, "properties": properties, "required": []any{"admin", "ingress", "nats", "ops", "sources", "storage"}}
@@ -255,6 +255,9 @@ func example(t *testing.T) node {
 	}
 	all := readYAML(t, []byte(text.String())).(node)
 	all["nats"].(node)["url"] = "nats://nats:4222"
+	for _, s := range []string{"admin", "ingress", "ops"} { // where it is the loopback, which is of no use in a pod
+		all[s].(node)["listen"] = ":8080"
+	}
 	all["storage"].(node)["dsn_file"] = "/run/secrets/database/dsn"
 	return all
 }
@@ -330,6 +333,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{`config: {nats: {url: ""}}`, "no broker"},
 		{`config: {sources: {}}`, "no source"},
 		{`config: {ingress: {listen: "8080"}}`, "an address without a port"},
+		{`config: {admin: {listen: "127.0.0.1:8081"}}`, "an address that probes do not reach"},
 		{`config: {ingress: {listen: ":8080", ack_budget: 8}}`, "a duration without a unit"},
 		{`config: {ingress: {listen: ":8080", max_body: 8 MB}}`, "a size that is none"},
 		{`config: {crm: {a: {kind: hubspot, url_file: /x}}}`, "a webhook's key for HubSpot"},

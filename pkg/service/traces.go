@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/onhook/onhook/pkg/trace"
 )
@@ -29,7 +30,9 @@ func newTracer(ctx context.Context, log *zap.Logger) (*trace.Tracer, func(contex
 	if p := firstEnv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"); p != "" && p != "http/protobuf" {
 		return nil, nil, &UsageError{Err: fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q; traces go out as http/protobuf alone, which collectors take on port 4318", p)}
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("spans are lost", zap.Error(err)) }))
+	// A collector that is away fails several batches a second under load; a line each minute says it too.
+	seldom := log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return zapcore.NewSamplerWithOptions(c, time.Minute, 1, 0) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { seldom.Warn("spans are lost", zap.Error(err)) }))
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {
 		return nil, nil, &UsageError{Err: fmt.Errorf("traces cannot be exported as the environment says: %w", err)}

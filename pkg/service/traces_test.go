@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"go.opentelemetry.io/otel"
 
 	"github.com/onhook/onhook/pkg/service"
 	"github.com/onhook/onhook/pkg/trace"
@@ -47,6 +50,27 @@ func TestSpansReachTheCollector(t *testing.T) { // not parallel: it sets the env
 		}
 	default:
 		t.Error("nothing was exported")
+	}
+}
+
+// TestLostSpansDoNotFillTheLog while a collector is away.
+func TestLostSpansDoNotFillTheLog(t *testing.T) { // not parallel: it sets the environment
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+	var logs bytes.Buffer
+	p, err := service.NewProcess(service.Options{Admin: "127.0.0.1:0"}, &logs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		otel.Handle(errors.New("nobody is there"))
+	}
+	if n := strings.Count(logs.String(), "nobody is there"); n < 1 || n > 2 { // 2: a minute began meanwhile
+		t.Errorf("%d lines", n)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := p.Run(ctx); err != nil {
+		t.Error(err)
 	}
 }
 

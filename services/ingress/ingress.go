@@ -113,14 +113,14 @@ func (in *Ingress) Addr() string { return in.listener.Addr().String() }
 
 // URL is where New listens, without a path.
 func (in *Ingress) URL() string {
-	if in.server.TLSConfig != nil {
+	if in.cfg.TLS.Given() {
 		return "https://" + in.Addr()
 	}
 	return "http://" + in.Addr()
 }
 
 func (in *Ingress) serve() error {
-	if in.server.TLSConfig != nil {
+	if in.cfg.TLS.Given() {
 		return in.server.ServeTLS(in.listener, "", "") // the certificate comes from GetCertificate
 	}
 	return in.server.Serve(in.listener)

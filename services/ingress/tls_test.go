@@ -73,6 +73,17 @@ func TestACertificateIsReplacedWithoutARestart(t *testing.T) {
 	}
 }
 
+// net/http gives a server of plain HTTP a TLS configuration too once it serves, and URL said https then.
+func TestTheURLStaysPlain(t *testing.T) {
+	t.Parallel()
+	f := setup(t, bustest.Start(t), options{})
+	before := f.URL()
+	f.send(t, "open", nil, []byte("{}")).accepted(t)
+	if after := f.URL(); before != "http://"+f.Addr() || after != before {
+		t.Errorf("it is %s, then %s", before, after)
+	}
+}
+
 func TestHTTPSIsHTTP1AndNothingElseIsAnswered(t *testing.T) {
 	t.Parallel()
 	ca := tlstest.NewAuthority(t)

@@ -4,7 +4,7 @@
 
 {{- define "onhook.fullname" -}}
 {{- $name := include "onhook.name" . -}}
-{{- .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name)) | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name)) | replace "." "-" | trunc 40 | trimSuffix "-" -}}
 {{- end }}
 
 {{/* What selects the pods of a workload, or with "" those of all. */}}

@@ -47,7 +47,7 @@ spec:
       {{- if or $v.env $v.secretEnv }}
       env:
         {{- range $name, $value := $v.env }}
-        - {name: {{ $name }}, value: {{ toString $value | quote }}}
+        - {name: {{ $name }}, value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}}
         {{- end }}
         {{- range $name, $from := $v.secretEnv }}
         - name: {{ $name }}
