@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -77,8 +78,9 @@ func TestAConnectionWithoutWhatTheServerWantsIsRefused(t *testing.T) {
 		tls  bus.TLS
 		says string
 	}{
-		"no certificate":                {guarded, bus.TLS{CAFile: right.CA}, "certificate required"},
-		"a certificate of another":      {guarded, bus.TLS{CAFile: right.CA, Config: tlsfile.Config{CertFile: wrong.Cert, KeyFile: wrong.Key}}, "tls"},
+		// Whom the server refuses after the handshake may find the connection closed before it reads why.
+		"no certificate":                {guarded, bus.TLS{CAFile: right.CA}, "certificate required|closed by remote after TLS handshake"},
+		"a certificate of another":      {guarded, bus.TLS{CAFile: right.CA, Config: tlsfile.Config{CertFile: wrong.Cert, KeyFile: wrong.Key}}, "unknown certificate authority|bad certificate|closed by remote after TLS handshake"},
 		"a server of another authority": {guarded, bus.TLS{CAFile: wrong.CA, Config: tlsfile.Config{CertFile: right.Cert, KeyFile: right.Key}}, "unknown authority"},
 		"a server without TLS":          {open, bus.TLS{CAFile: right.CA}, "secure connection not available"},
 	} {
@@ -93,7 +95,7 @@ func TestAConnectionWithoutWhatTheServerWantsIsRefused(t *testing.T) {
 				b.Close()
 				t.Fatal("connected")
 			}
-			if !strings.Contains(err.Error(), tt.says) || !strings.Contains(err.Error(), "nats.tls") {
+			if !regexp.MustCompile(tt.says).MatchString(err.Error()) || !strings.Contains(err.Error(), "nats.tls") {
 				t.Error(err)
 			}
 		})
