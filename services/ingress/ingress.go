@@ -21,7 +21,6 @@ import (
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/provider"
 	"github.com/onhook/onhook/pkg/tlsfile"
-	"github.com/onhook/onhook/pkg/trace"
 )
 
 // publisher is what ingress needs of the bus.
@@ -36,7 +35,6 @@ type Ingress struct {
 	bus      publisher
 	log      *zap.Logger
 	metrics  *metrics
-	tracer   *trace.Tracer
 	inFlight *semaphore.Weighted // bytes of bodies
 	maxBody  int64
 	listener net.Listener
@@ -128,7 +126,7 @@ func (in *Ingress) serve() error {
 
 // Run serves until ctx ends, and then until every request that was accepted has its answer.
 func (in *Ingress) Run(ctx context.Context) error {
-	in.tracer = trace.From(ctx)
+	in.server.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) } // which has the tracer
 	served := make(chan error, 1)
 	go func() { served <- in.serve() }()
 	select {

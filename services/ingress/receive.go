@@ -21,7 +21,7 @@ import (
 func (in *Ingress) receive(c echo.Context) error {
 	r := c.Request()
 	d := &bus.Delivery{ReceivedAt: time.Now(), ContentType: r.Header.Get(echo.HeaderContentType), UserAgent: r.UserAgent()}
-	span := in.tracer.Receive(r.Header)
+	span := trace.From(r.Context()).Receive(r.Header)
 	d.Trace = span.Parent()
 	p := in.accept(c, d)
 	in.record(d, p, span)

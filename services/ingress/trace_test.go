@@ -56,8 +56,8 @@ func TestSpanOfARequest(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer in.listener.Close()
-			in.tracer = trace.New(sdk.NewTracerProvider(sdk.WithSyncer(exporter)))
-			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, c.path, strings.NewReader(`{"call_id":"1"}`))
+			ctx := trace.With(t.Context(), trace.New(sdk.NewTracerProvider(sdk.WithSyncer(exporter))))
+			req := httptest.NewRequestWithContext(ctx, http.MethodPost, c.path, strings.NewReader(`{"call_id":"1"}`))
 			if c.traceparent != "" {
 				req.Header.Set("Traceparent", c.traceparent)
 			}
