@@ -17,14 +17,15 @@ import (
 const pause = 2 * time.Second
 
 // classify says what err means to the calls that were being stored, or nil for nil. SQLite's texts name columns and
-// constraints, never values.
-func classify(err error, doing string) error {
+// constraints, never values. A transaction whose ctx has ended is rolled back at once, and what is then done with it fails in
+// words that do not tell why, such as "statement is closed".
+func classify(ctx context.Context, err error, doing string) error {
 	if err == nil {
 		return nil
 	}
 	cause := err
 	err = fmt.Errorf("SQLite: %s: %w", doing, err)
-	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
+	if ctx.Err() != nil || errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
 		return retry.Outage(pause, err)
 	}
 	e, ok := errors.AsType[*sqlite.Error](cause)

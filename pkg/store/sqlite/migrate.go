@@ -51,14 +51,14 @@ func Migrate(ctx context.Context, path string) (from, to int64, err error) {
 			break
 		}
 	}
-	return from, to, classify(err, "migrate")
+	return from, to, classify(ctx, err, "migrate")
 }
 
 // checkVersion refuses a schema that is older than this program. A newer one is welcome: migrations only add.
 func checkVersion(ctx context.Context, db *sql.DB) error {
 	var have int64
 	if err := db.QueryRowContext(ctx, migration.VersionQuery).Scan(&have); err != nil && !noTable(err) {
-		return classify(err, "read the schema version")
+		return classify(ctx, err, "read the schema version")
 	}
 	return migration.Check(have, migrations())
 }

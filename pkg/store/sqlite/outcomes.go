@@ -32,12 +32,12 @@ func (s *Store) saveOutcomes(ctx context.Context, rows []call.Outcome, errs []er
 	}
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return classify(err, "begin to save outcomes")
+		return classify(ctx, err, "begin to save outcomes")
 	}
 	defer tx.Rollback() // does nothing after Commit
 	insert, err := tx.PrepareContext(ctx, outcomesStatement())
 	if err != nil {
-		return classify(err, "prepare to save outcomes")
+		return classify(ctx, err, "prepare to save outcomes")
 	}
 	for i := range rows {
 		var args []any
@@ -46,14 +46,14 @@ func (s *Store) saveOutcomes(ctx context.Context, rows []call.Outcome, errs []er
 		}
 		args = append(args, rows[i].Attempts, rows[i].At.String())
 		if _, err := insert.ExecContext(ctx, args...); err != nil {
-			err = classify(err, "save outcomes")
+			err = classify(ctx, err, "save outcomes")
 			if kind, _ := retry.Classify(err); kind != retry.Dead {
 				return err
 			}
 			errs[i] = err
 		}
 	}
-	return classify(tx.Commit(), "save outcomes")
+	return classify(ctx, tx.Commit(), "save outcomes")
 }
 
 // outcomesStatement stores one outcome. A later one takes the place of an earlier one.
@@ -75,7 +75,7 @@ func (s *Store) History(ctx context.Context, provider, source, callID string) (h
 	if err := s.reader.QueryRowContext(ctx, query, args...).Scan(&at); errors.Is(err, sql.ErrNoRows) {
 		return h, row.ErrNotFound
 	} else if err != nil {
-		return h, classify(err, "get a call's history")
+		return h, classify(ctx, err, "get a call's history")
 	}
 	if h.StoredAt, err = time.Parse(time.RFC3339, at); err != nil {
 		return h, err
@@ -83,13 +83,13 @@ func (s *Store) History(ctx context.Context, provider, source, callID string) (h
 	query, args = dialect().SelectOutcomes(provider, source, callID)
 	rows, err := s.reader.QueryContext(ctx, query, args...)
 	if err != nil {
-		return h, classify(err, "get a call's outcomes")
+		return h, classify(ctx, err, "get a call's outcomes")
 	}
 	defer rows.Close()
 	for rows.Next() {
 		o := call.Outcome{Provider: provider, Source: source, CallID: callID}
 		if err := rows.Scan(&o.Sink, &o.Event, &o.Result, &o.VendorID, &o.Note, &o.Error, &o.Attempts, &at); err != nil {
-			return h, classify(err, "get a call's outcomes")
+			return h, classify(ctx, err, "get a call's outcomes")
 		}
 		t, err := time.Parse(time.RFC3339, at)
 		if err != nil {
@@ -98,5 +98,5 @@ func (s *Store) History(ctx context.Context, provider, source, callID string) (h
 		o.At = call.At(t)
 		h.Outcomes = append(h.Outcomes, o)
 	}
-	return h, classify(rows.Err(), "get a call's outcomes")
+	return h, classify(ctx, rows.Err(), "get a call's outcomes")
 }

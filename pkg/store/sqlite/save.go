@@ -32,7 +32,7 @@ func (s *Store) save(ctx context.Context, rows []row.Row, errs []error) error {
 	}
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return classify(err, "begin to save calls")
+		return classify(ctx, err, "begin to save calls")
 	}
 	defer tx.Rollback() // does nothing after Commit
 	insert := tx.StmtContext(ctx, s.insert)
@@ -40,14 +40,14 @@ func (s *Store) save(ctx context.Context, rows []row.Row, errs []error) error {
 	for i := range rows {
 		args = arguments(args[:0], &rows[i])
 		if _, err := insert.ExecContext(ctx, args...); err != nil {
-			err = classify(err, "save calls")
+			err = classify(ctx, err, "save calls")
 			if kind, _ := retry.Classify(err); kind != retry.Dead {
 				return err
 			}
 			errs[i] = err
 		}
 	}
-	return classify(tx.Commit(), "save calls")
+	return classify(ctx, tx.Commit(), "save calls")
 }
 
 // arguments appends those of the insert statement.

@@ -56,7 +56,7 @@ func Open(ctx context.Context, path string) (_ *Store, err error) {
 		return nil, err
 	}
 	if s.insert, err = s.writer.PrepareContext(ctx, insertStatement()); err != nil {
-		return nil, classify(err, "prepare to save calls")
+		return nil, classify(ctx, err, "prepare to save calls")
 	}
 	return s, nil
 }
@@ -89,7 +89,7 @@ func open(path string, n int, params string) (*sql.DB, error) {
 func (s *Store) List(ctx context.Context, f row.Filter) ([]*call.Call, error) {
 	query, args := dialect().Select(f)
 	calls, err := s.query(ctx, query, args)
-	return calls, classify(err, "list calls")
+	return calls, classify(ctx, err, "list calls")
 }
 
 // Get returns one call, or row.ErrNotFound.
@@ -97,7 +97,7 @@ func (s *Store) Get(ctx context.Context, source, callID string) (*call.Call, err
 	query, args := dialect().SelectOne(source, callID)
 	calls, err := s.query(ctx, query, args)
 	if err != nil {
-		return nil, classify(err, "get a call")
+		return nil, classify(ctx, err, "get a call")
 	}
 	if len(calls) == 0 {
 		return nil, row.ErrNotFound
@@ -124,7 +124,7 @@ func (s *Store) query(ctx context.Context, query string, args []any) (calls []*c
 // Ping reports whether the file can be read.
 func (s *Store) Ping(ctx context.Context) error {
 	var n int
-	return classify(s.reader.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_schema").Scan(&n), "ping")
+	return classify(ctx, s.reader.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_schema").Scan(&n), "ping")
 }
 
 // Close closes the file.
