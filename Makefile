@@ -17,6 +17,7 @@ RACE := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 PROJECT ?= onhook
 VERSION = $(shell git describe --always --dirty --abbrev=12 --tags 2>/dev/null)
+STAMP = -X github.com/onhook/onhook/pkg/service.version=$(VERSION)
 export ONHOOK_TAG ?= dev
 
 .PHONY: run build test short torture microbench bench fuzz lint modules chart-test images up down clean
@@ -25,7 +26,7 @@ run: build ## the whole pipeline in one process, on 127.0.0.1:8080, its data in 
 	bin/onhook run
 
 build: ## every binary, in ./bin
-	go build -o bin/ ./services/onhook/cmd/onhook ./services/ingress/cmd/ingress ./services/decoder/cmd/decoder ./services/storage/cmd/storage ./services/crm/cmd/crm
+	go build -ldflags '$(STAMP)' -o bin/ ./services/onhook/cmd/onhook ./services/ingress/cmd/ingress ./services/decoder/cmd/decoder ./services/storage/cmd/storage ./services/crm/cmd/crm
 
 test: ## every test; those that need Docker say so and skip without it. The slowest waits out a database that is down for two minutes
 	go test $(RACE) -timeout 15m work
@@ -66,7 +67,7 @@ chart-test: $(HELM) ## deploy/chart: linted, rendered, read by the services; and
 
 images: ## an image for each service, onhook/<service>:$(ONHOOK_TAG), made from nothing but its binary
 	@for s in ingress decoder storage crm onhook; do echo "image onhook/$$s:$(ONHOOK_TAG)" && \
-		CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '-s -w -X github.com/onhook/onhook/pkg/service.version=$(VERSION)' -o bin/images/$$s/ ./services/$$s/cmd/$$s && \
+		CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '-s -w $(STAMP)' -o bin/images/$$s/ ./services/$$s/cmd/$$s && \
 		docker build -q --build-arg SERVICE=$$s -t onhook/$$s:$(ONHOOK_TAG) -f deploy/docker/Dockerfile bin/images/$$s || exit 1; done
 
 up: build images ## all of deploy/compose.yaml, and wait until it is ready
