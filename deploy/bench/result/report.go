@@ -17,6 +17,9 @@ func (r *Run) Write(dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // for everybody to read
+		return err
+	}
 	var b strings.Builder
 	r.Report(&b)
 	for name, content := range map[string][]byte{"results.json": append(data, '\n'), "RESULTS.md": []byte(b.String())} {

@@ -107,7 +107,7 @@ func TestReport(t *testing.T) {
 		{Text: "slow ÷ fast, twice", Figure: Ratio("slow", "fast"), AtLeast: .5},
 		{Text: "lossy ÷ fast", Figure: Ratio("lossy", "fast"), AtLeast: .1},
 	})
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "not", "there")
 	if err := r.Write(dir); err != nil {
 		t.Fatal(err)
 	}
