@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/onhook/onhook/pkg/worker"
 )
 
@@ -54,11 +56,7 @@ func TestDefaults(t *testing.T) {
 	if cfg.Grace() != 20*time.Second {
 		t.Errorf("grace %v", cfg.Grace())
 	}
-	one, err := cfg.Only("b")
-	if err != nil || len(one) != 1 || one["b"] != cfg["b"] {
-		t.Errorf("%v %v", one, err)
-	}
-	if _, err := cfg.Only("c"); err == nil || !strings.Contains(err.Error(), `no sink "c"; there are a, b`) {
+	if _, _, err := cfg.Setup(t.Context(), "c", zap.NewNop()); err == nil || !strings.Contains(err.Error(), `no sink "c"; there are a, b`) {
 		t.Errorf("%v", err)
 	}
 }

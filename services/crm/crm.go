@@ -5,7 +5,6 @@ package crm
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,15 +30,6 @@ func New(ctx context.Context, cfg Config, b *bus.Bus, log *zap.Logger, reg prome
 		c.sinks = append(c.sinks, s)
 	}
 	return c, nil
-}
-
-// Only is c with the one sink of that name.
-func (c Config) Only(name string) (Config, error) {
-	s, ok := c[name]
-	if !ok {
-		return nil, fmt.Errorf("there is no sink %q; there are %s", name, strings.Join(c.Names(), ", "))
-	}
-	return Config{name: s}, nil
 }
 
 // Grace is how long a stop may take: the longest of the sinks'.

@@ -29,6 +29,9 @@ func (c *crmSetupCmd) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
+	if f, err = f.Keep("crm", c.Sink); err != nil { // without the other sinks' secrets
+		return err
+	}
 	sinks := crm.Config{}
 	if err := f.Section("crm", &sinks); err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -217,5 +219,20 @@ func TestASinkThatIsConfiguredNoMoreIsReportedUntilItIsRemoved(t *testing.T) {
 	})
 	if got := orphans(); len(got) != 0 {
 		t.Errorf("orphans %q", got)
+	}
+}
+
+// The setup of one sink once wanted the secrets of all.
+func TestTheSetupOfASinkNeedsNoOthersSecrets(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "onhook.yaml")
+	text := "crm:\n  hooks: {kind: webhook, url: 'https://example.com', secrets: [whsec_" + strings.Repeat("ZmFrZSBz", 4) + "]}\n  other: {kind: hubspot, token: '${NOT_HERE}'}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for sink, want := range map[string]string{"hooks": "webhook needs nothing set up", "other": "NOT_HERE", "hoks": "hooks"} {
+		if _, err := run(t, "crm", "setup", sink, "--config", file); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", sink, err)
+		}
 	}
 }
