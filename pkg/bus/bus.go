@@ -27,6 +27,9 @@ const headroom = 64 << 10
 // client would stall each further one.
 const maxInFlight = 32768
 
+// publishTimeout is how long a call may wait for its PubAck.
+const publishTimeout = 20 * time.Second
+
 // A server that leaves maxPings unanswered is given up for another: after 20 s, where the client would wait for six
 // minutes. It may be no less: a server that syncs every write answers a ping only when what was published before is on disk.
 const (

@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/retry"
@@ -24,32 +27,125 @@ var ErrDuplicate = errors.New("the call is known already")
 // when a call of the same identity was there before, else what failed. It waits for all of them. A nil call is skipped. The calls belong to the traces of the
 // messages that they are made of, where these are given, one each.
 func (b *Bus) PublishCalls(ctx context.Context, cs []*call.Call, of ...*Message) []error {
-	// No message id: the subject is the identity, and the stream refuses the second one for as long as it keeps the first.
-	return b.publishAll(ctx, len(cs), func(i int) (*nats.Msg, error) {
-		if cs[i] == nil {
-			return nil, nil
+	errs := make([]error, len(cs))
+	out := make([]outgoing, 0, len(cs))
+	for i, c := range cs {
+		if c == nil {
+			continue
 		}
-		m, err := b.callMsg(cs[i])
-		if err == nil && len(of) > 0 && of[i].Trace != "" {
-			m.Header[trace.Header] = []string{of[i].Trace}
-		}
-		return m, err
-	})
-}
-
-// publishAll publishes n messages at once and waits for all of them. It skips those that are nil, and answers what message
-// says of one that cannot be made.
-func (b *Bus) publishAll(ctx context.Context, n int, message func(i int) (*nats.Msg, error)) []error {
-	errs := make([]error, n)
-	acks := make([]jetstream.PubAckFuture, n)
-	for i := range n {
-		m, err := message(i)
-		if m == nil || err != nil {
+		// No message id: the subject is the identity, and the stream refuses the second one for as long as it keeps the first.
+		m, err := b.callMsg(c)
+		if err != nil {
 			errs[i] = err
 			continue
 		}
-		if acks[i], err = b.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)); err != nil {
-			errs[i] = publishError(err)
+		if len(of) > 0 && of[i].Trace != "" {
+			m.Header[trace.Header] = []string{of[i].Trace}
+		}
+		out = append(out, outgoing{m, &errs[i]})
+	}
+	if b.replicas < quorum && b.durability != DurabilityRelaxed {
+		b.publishTogether(ctx, out)
+	} else { // servers that have each other sync many messages at once by themselves, and where none is synced nothing is gained
+		b.publishEach(ctx, out)
+	}
+	return errs
+}
+
+// outgoing is a message, and where the answer goes.
+type outgoing struct {
+	msg *nats.Msg
+	err *error
+}
+
+// A batch that the server stores as one costs it about as many syncs as worthBatch messages that come one by one.
+const (
+	worthBatch = 32
+	batchRoom  = 4 << 20 // bytes; the server holds a batch in memory before it stores it
+)
+
+// publishTogether publishes messages in batches, each synced to disk as one and stored as a whole or not at all. What a
+// batch is refused for is found by halving it.
+func (b *Bus) publishTogether(ctx context.Context, out []outgoing) {
+	if len(out) < worthBatch {
+		b.publishEach(ctx, out)
+		return
+	}
+	err := errBatchLarge
+	if size(out) <= batchRoom {
+		err = b.publishBatch(ctx, out)
+	}
+	switch _, answered := errors.AsType[*jetstream.APIError](err); {
+	case isDuplicate(err) || errors.Is(err, errBatchLarge):
+		b.publishTogether(ctx, out[:len(out)/2])
+		b.publishTogether(ctx, out[len(out)/2:])
+	case answered: // the stream takes no batches, or has no room: each message has its own answer
+		b.publishEach(ctx, out)
+	case err != nil:
+		for _, o := range out {
+			*o.err = publishError(err)
+		}
+	}
+}
+
+var errBatchLarge = errors.New("too large for one batch")
+
+func size(out []outgoing) (bytes int) {
+	for _, o := range out {
+		bytes += len(o.msg.Data)
+	}
+	return bytes
+}
+
+// publishBatch publishes messages as one atomic batch (NATS ADR-50), of which the server answers the last.
+func (b *Bus) publishBatch(ctx context.Context, out []outgoing) error {
+	if !b.nc.IsConnected() {
+		return b.disconnected() // the client would say that the server knows no headers
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	id := []string{nuid.Next()}
+	for i, o := range out[:len(out)-1] {
+		if err := b.nc.PublishMsg(inBatch(o.msg, id, i)); err != nil {
+			return err
+		}
+	}
+	last := inBatch(out[len(out)-1].msg, id, len(out)-1)
+	last.Header["Nats-Batch-Commit"] = []string{"1"}
+	answer, err := b.nc.RequestMsgWithContext(ctx, last)
+	if err != nil {
+		return err
+	}
+	var ack struct {
+		Error *jetstream.APIError `json:"error"`
+		Count int                 `json:"count"`
+	}
+	switch err := json.Unmarshal(answer.Data, &ack); {
+	case err != nil:
+		return fmt.Errorf("the answer to a batch cannot be read: %w", err)
+	case ack.Error != nil:
+		return ack.Error
+	case ack.Count != len(out):
+		return fmt.Errorf("the server stored %d messages of a batch of %d", ack.Count, len(out))
+	}
+	return nil
+}
+
+// inBatch is m as message i of a batch. M itself can still go out alone.
+func inBatch(m *nats.Msg, id []string, i int) *nats.Msg {
+	h := maps.Clone(m.Header)
+	h["Nats-Batch-Id"] = id
+	h["Nats-Batch-Sequence"] = []string{strconv.Itoa(i + 1)}
+	return &nats.Msg{Subject: m.Subject, Header: h, Data: m.Data}
+}
+
+// publishEach publishes messages one by one and waits for all of them.
+func (b *Bus) publishEach(ctx context.Context, out []outgoing) {
+	acks := make([]jetstream.PubAckFuture, len(out))
+	for i, o := range out {
+		var err error
+		if acks[i], err = b.js.PublishMsgAsync(o.msg, jetstream.WithRetryAttempts(0)); err != nil {
+			*o.err = publishError(err)
 		}
 	}
 	for i, ack := range acks {
@@ -59,12 +155,11 @@ func (b *Bus) publishAll(ctx context.Context, n int, message func(i int) (*nats.
 		select {
 		case <-ack.Ok():
 		case err := <-ack.Err():
-			errs[i] = publishError(err)
+			*out[i].err = publishError(err)
 		case <-ctx.Done():
-			errs[i] = ctx.Err()
+			*out[i].err = ctx.Err()
 		}
 	}
-	return errs
 }
 
 func (b *Bus) callMsg(c *call.Call) (*nats.Msg, error) {

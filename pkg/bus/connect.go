@@ -56,7 +56,7 @@ func New(cfg Config, name string, log *zap.Logger) (*Bus, error) {
 	if b.nc, err = nats.Connect(cfg.URL, opts...); err != nil {
 		return nil, fmt.Errorf("cannot connect to NATS; check nats.url: %w", err)
 	}
-	if b.js, err = jetstream.New(b.nc, jetstream.WithPublishAsyncMaxPending(maxInFlight), jetstream.WithPublishAsyncTimeout(20*time.Second)); err != nil {
+	if b.js, err = jetstream.New(b.nc, jetstream.WithPublishAsyncMaxPending(maxInFlight), jetstream.WithPublishAsyncTimeout(publishTimeout)); err != nil {
 		b.nc.Close()
 		return nil, err
 	}

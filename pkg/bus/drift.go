@@ -49,6 +49,7 @@ type rule struct {
 
 // rules has the settings that Migrate puts back. Any other is the operator's.
 var rules = map[string]rule{
+	"allow_atomic":              {},
 	"allow_direct":              {},
 	"allow_msg_schedules":       {},
 	"allow_rollup_hdrs":         {},

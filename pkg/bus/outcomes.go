@@ -22,7 +22,18 @@ const typeOutcome = "onhook.outcome.v1"
 // all of them. copies are, for each, the Copy of the message that it came of: the same outcome of the same copy again within
 // the duplicate window is one message.
 func (b *Bus) PublishOutcomes(ctx context.Context, os []call.Outcome, copies []string) []error {
-	return b.publishAll(ctx, len(os), func(i int) (*nats.Msg, error) { return b.outcomeMsg(os[i], copies[i]) })
+	errs := make([]error, len(os))
+	out := make([]outgoing, 0, len(os))
+	for i, o := range os {
+		m, err := b.outcomeMsg(o, copies[i])
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		out = append(out, outgoing{m, &errs[i]})
+	}
+	b.publishEach(ctx, out)
+	return errs
 }
 
 func (b *Bus) outcomeMsg(o call.Outcome, of string) (*nats.Msg, error) {

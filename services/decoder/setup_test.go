@@ -24,7 +24,14 @@ import (
 	"github.com/onhook/onhook/services/decoder"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	const server = "github.com/nats-io/nats-server/v2/server"
+	goleak.VerifyTestMain(m, // what the server leaves of a batch that came while it stopped
+		goleak.IgnoreAnyFunction(server+".(*msgBlock).flushLoop"),
+		goleak.IgnoreAnyFunction(server+".(*fileStore).flushStreamStateLoop"),
+		goleak.IgnoreAnyFunction(server+"/ats.Register.func1"),
+	)
+}
 
 // fixture is a broker on which decoders can be started, and a reader of the calls that they make.
 type fixture struct {
