@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/onhook/onhook/deploy/bench/result"
+	"github.com/onhook/onhook/pkg/call"
 	"github.com/onhook/onhook/pkg/store"
 )
 
@@ -163,7 +164,13 @@ func saveDirectly(ctx context.Context, dsn string, n int) error {
 	if err != nil {
 		return err
 	}
-	for batch := range slices.Chunk(cs, 500) {
+	raw := make([]*call.Raw, len(cs))
+	for i, c := range cs {
+		if raw[i], err = call.NewRaw(c); err != nil {
+			return err
+		}
+	}
+	for batch := range slices.Chunk(raw, 500) {
 		if err := errors.Join(st.Save(ctx, batch)...); err != nil {
 			return err
 		}

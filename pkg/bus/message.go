@@ -186,20 +186,37 @@ func (m *Message) knows(reads string) error {
 
 // Call reads the message as a call. Its error says what to do with the message (package retry).
 func (m *Message) Call() (*call.Call, error) {
-	if err := m.knows(typeCall); err != nil {
+	var c call.Call
+	if err := m.readCall(&c, &c); err != nil {
 		return nil, err
 	}
-	var c call.Call
-	if err := json.Unmarshal(m.data, &c); err != nil {
-		return nil, retry.Never(fmt.Errorf("not a call: %w", err))
+	return &c, nil
+}
+
+// RawCall is Call, but reads nothing of the call's large parts: whether they are what they should be is not known yet.
+func (m *Message) RawCall() (*call.Raw, error) {
+	var r call.Raw
+	if err := m.readCall(&r, &r.Call); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// readCall reads the message into a value, and looks at c, the call in it.
+func (m *Message) readCall(into any, c *call.Call) error {
+	if err := m.knows(typeCall); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(m.data, into); err != nil {
+		return retry.Never(fmt.Errorf("not a call: %w", err))
 	}
 	if c.Provider == "" || c.Source == "" || c.CallID == "" { // what else a broker can be made to store, such as its own answers
-		return nil, retry.Never(errors.New("not a call: it has no provider, source or call id"))
+		return retry.Never(errors.New("not a call: it has no provider, source or call id"))
 	}
 	if c.Schema != call.Schema {
-		return nil, unknownVersion("the call's schema", c.Schema, call.Schema)
+		return unknownVersion("the call's schema", c.Schema, call.Schema)
 	}
-	return &c, nil
+	return nil
 }
 
 // Ack says that the message is done with.

@@ -21,6 +21,7 @@ func TestAMessageOfALaterVersionIsTriedAgainAsItIs(t *testing.T) {
 	t.Parallel()
 	delivery := func(ctx context.Context, m *bus.Message) error { _, err := m.Delivery(ctx); return err }
 	asCall := func(_ context.Context, m *bus.Message) error { _, err := m.Call(); return err }
+	asRaw := func(_ context.Context, m *bus.Message) error { _, err := m.RawCall(); return err }
 	outcome := func(_ context.Context, m *bus.Message) error { _, err := m.Outcome(); return err }
 	for name, test := range map[string]struct {
 		consumer bus.Consumer
@@ -38,6 +39,10 @@ func TestAMessageOfALaterVersionIsTriedAgainAsItIs(t *testing.T) {
 			asCall, `ce-type is "onhook.call.v2"`},
 		"call by its schema": {bus.Storage, "calls.ended.altur.s.a", nats.Header{"ce-type": {"onhook.call.v1"}}, `{"schema": "onhook.call/2", "provider": "altur", "source": "s", "call_id": "a"}`,
 			asCall, `"onhook.call/2", and this version of onhook reads "` + call.Schema + `"`},
+		"raw call by its type": {bus.Storage, "calls.ended.altur.s.a", nats.Header{"ce-type": {"onhook.call.v2"}}, `{"schema": {"major": 2}}`,
+			asRaw, `ce-type is "onhook.call.v2"`},
+		"raw call by its schema": {bus.Storage, "calls.ended.altur.s.a", nats.Header{"ce-type": {"onhook.call.v1"}}, `{"schema": "onhook.call/2", "provider": "altur", "source": "s", "call_id": "a", "transcript": 2}`,
+			asRaw, `"onhook.call/2", and this version of onhook reads "` + call.Schema + `"`},
 		"outcome": {bus.Outcomes, "outcomes.hooks", nats.Header{"ce-type": {"onhook.outcome.v2"}}, `{}`,
 			outcome, `ce-type is "onhook.outcome.v2"`},
 	} {

@@ -19,8 +19,9 @@ type Store interface {
 	// those of package retry: Never for a call that the engine refuses, Outage where the engine is down, and a plain
 	// error where another attempt may succeed. What no engine can hold (NUL, half a surrogate pair, bytes that are not
 	// UTF-8) is replaced everywhere but in the call's id, and a JSON number that this engine cannot hold becomes a
-	// string; the stored call's warnings say so.
-	Save(ctx context.Context, calls []*call.Call) []error
+	// string; the stored call's warnings say so. The large parts must be valid JSON, as a decoder leaves them, and are
+	// stored as they are. Save leaves the calls as they are.
+	Save(ctx context.Context, calls []*call.Raw) []error
 	// List returns the calls that f chooses, newest received first.
 	List(ctx context.Context, f Filter) ([]*call.Call, error)
 	// Get returns one call, or ErrNotFound.

@@ -18,6 +18,7 @@ import (
 	"github.com/onhook/onhook/pkg/provider"
 	"github.com/onhook/onhook/pkg/service"
 	"github.com/onhook/onhook/pkg/store"
+	"github.com/onhook/onhook/pkg/store/storetest"
 )
 
 func TestAdminAnswersAreAsDocumented(t *testing.T) {
@@ -154,7 +155,7 @@ func saveExample(t *testing.T, db store.Store) {
 		t.Fatal(err)
 	}
 	c.ReceivedAt = call.At(time.Now())
-	if err := errors.Join(db.Save(t.Context(), []*call.Call{c})...); err != nil {
+	if err := errors.Join(db.Save(t.Context(), storetest.Raw(t, c))...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 // saver is what the sink needs of a store.
 type saver interface {
-	Save(ctx context.Context, calls []*call.Call) []error
+	Save(ctx context.Context, calls []*call.Raw) []error
 	SaveOutcomes(ctx context.Context, outcomes []call.Outcome) []error
 }
 

@@ -20,7 +20,7 @@ import (
 
 // saver is what the sink needs of a store.
 type saver interface {
-	Save(ctx context.Context, calls []*call.Call) []error
+	Save(ctx context.Context, calls []*call.Raw) []error
 	SaveOutcomes(ctx context.Context, outcomes []call.Outcome) []error
 }
 
@@ -121,10 +121,10 @@ func (s *Storage) handleOutcomes(ctx context.Context, batch []*bus.Message) []er
 // handle saves a batch.
 func (s *Storage) handle(ctx context.Context, batch []*bus.Message) []error {
 	errs := make([]error, len(batch))
-	calls := make([]*call.Call, 0, len(batch))
+	calls := make([]*call.Raw, 0, len(batch))
 	at := make([]int, 0, len(batch)) // where in batch each call stands
 	for i, m := range batch {
-		c, err := m.Call()
+		c, err := m.RawCall()
 		if err != nil {
 			errs[i] = err
 			continue
@@ -139,7 +139,7 @@ func (s *Storage) handle(ctx context.Context, batch []*bus.Message) []error {
 	for i, err := range s.store.Save(ctx, calls) {
 		errs[at[i]] = err
 		if err == nil {
-			s.ages.Observe(calls[i])
+			s.ages.Observe(&calls[i].Call)
 		}
 	}
 	return errs

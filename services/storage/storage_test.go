@@ -123,7 +123,7 @@ type forgetful struct {
 	told map[string]bool
 }
 
-func (s *forgetful) Save(ctx context.Context, calls []*call.Call) []error {
+func (s *forgetful) Save(ctx context.Context, calls []*call.Raw) []error {
 	errs := s.saver.Save(ctx, calls)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +182,8 @@ func (f *fixture) admin() jetstream.JetStream {
 func notACall(t *testing.T, f *fixture, dsn string) {
 	s := openStore(t, dsn)
 	js := f.admin()
-	bodies := map[string]string{"text": "not JSON", "array": "[]", "nothing": "", "types": `{"call_id":1}`, "empty": "{}"}
+	bodies := map[string]string{"text": "not JSON", "array": "[]", "nothing": "", "types": `{"call_id":1}`, "empty": "{}",
+		"part": `{"schema":"onhook.call/1","provider":"x","source":"y","call_id":"part","event":"ended","transcript":5}`}
 	for name, body := range bodies {
 		if _, err := js.Publish(t.Context(), "calls.ended.x.y."+name, []byte(body)); err != nil {
 			t.Fatal(err)
@@ -240,7 +241,7 @@ type hung struct{ met chan struct{} }
 
 func (s hung) SaveOutcomes(context.Context, []call.Outcome) []error { return nil }
 
-func (s hung) Save(ctx context.Context, calls []*call.Call) []error {
+func (s hung) Save(ctx context.Context, calls []*call.Raw) []error {
 	select {
 	case s.met <- struct{}{}:
 	default:

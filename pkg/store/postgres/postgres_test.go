@@ -88,7 +88,7 @@ func exec(t *testing.T, conn *pgx.Conn, sql string) {
 
 func saveOne(t *testing.T, s store.Store, c *call.Call) error {
 	t.Helper()
-	return s.Save(t.Context(), []*call.Call{c})[0]
+	return s.Save(t.Context(), storetest.Raw(t, c))[0]
 }
 
 func wantKind(t *testing.T, err error, want retry.Kind) {
@@ -195,7 +195,7 @@ func numberTooLarge(t *testing.T, server *pgtest.Server) {
 	calls := []*call.Call{storetest.Full("a"), storetest.Full("b"), storetest.Full("c"), storetest.Full("d")}
 	calls[2].Extensions["n"] = json.RawMessage("1e200000")
 	calls[3].Extensions["n"] = json.RawMessage(strings.Repeat("[", 9000) + strings.Repeat("]", 9000))
-	errs := s.Save(t.Context(), calls)
+	errs := s.Save(t.Context(), storetest.Raw(t, calls...))
 	wantKind(t, errs[0], retry.Done)
 	wantKind(t, errs[1], retry.Done)
 	wantKind(t, errs[2], retry.Done)
@@ -225,15 +225,15 @@ func sessionsKilled(t *testing.T, server *pgtest.Server) {
 	for w := range writers {
 		wg.Go(func() {
 			for b := range batches {
-				todo := make([]*call.Call, size)
+				todo := make([]*call.Raw, size)
 				for i := range todo {
-					todo[i] = storetest.Full(fmt.Sprintf("%d-%d-%d", w, b, i))
+					todo[i] = storetest.Raw(t, storetest.Full(fmt.Sprintf("%d-%d-%d", w, b, i)))[0]
 				}
 				if b == batches-1 {
 					<-killed // so that a batch remains for after the last kill
 				}
 				for len(todo) > 0 && t.Context().Err() == nil {
-					var again []*call.Call
+					var again []*call.Raw
 					for i, err := range s.Save(t.Context(), todo) {
 						if kind, _ := retry.Classify(err); kind == retry.Dead {
 							t.Errorf("a killed session killed a call: %v", err)
@@ -348,9 +348,9 @@ func outage(t *testing.T, server *pgtest.Server) {
 	s, _ := open(t, server)
 	wantKind(t, saveOne(t, s, storetest.Minimal("before")), retry.Done)
 	server.Stop(t)
-	calls := make([]*call.Call, 1000)
+	calls := make([]*call.Raw, 1000)
 	for i := range calls {
-		calls[i] = storetest.Full(fmt.Sprint(i))
+		calls[i] = storetest.Raw(t, storetest.Full(fmt.Sprint(i)))[0]
 	}
 	for _, what := range []string{"a dead connection", "no server"} {
 		for i, err := range s.Save(t.Context(), calls) {

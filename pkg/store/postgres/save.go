@@ -20,7 +20,7 @@ const (
 // Save stores calls with one statement per 500 calls or 16 MiB. Calls that PostgreSQL refuses are found by halving and
 // get retry.Never; the others are stored. Of one that is refused for a number that is too large, the number is stored as
 // a string.
-func (s *Store) Save(ctx context.Context, calls []*call.Call) []error {
+func (s *Store) Save(ctx context.Context, calls []*call.Raw) []error {
 	batch := row.NewBatch(calls, keyLimit)
 	errs := make([]error, len(batch.Rows))
 	for lo := 0; lo < len(batch.Rows); {

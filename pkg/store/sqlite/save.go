@@ -12,7 +12,7 @@ import (
 
 // Save stores calls in one transaction. A call that SQLite refuses gets retry.Never and is left out of it; a refused
 // statement undoes nothing but itself.
-func (s *Store) Save(ctx context.Context, calls []*call.Call) []error {
+func (s *Store) Save(ctx context.Context, calls []*call.Raw) []error {
 	batch := row.NewBatch(calls, keyLimit)
 	errs := make([]error, len(batch.Rows))
 	if err := s.save(ctx, batch.Rows, errs); err != nil {

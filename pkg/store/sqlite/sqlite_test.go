@@ -35,17 +35,17 @@ func reopen(t *testing.T, path string) *Store {
 	return s
 }
 
-func ended(id string) *call.Call {
-	return &call.Call{
+func ended(id string) *call.Raw {
+	return &call.Raw{Call: call.Call{
 		Schema: call.Schema, Key: call.Key("cllr", "leads-in", id), Provider: "cllr", Source: "leads-in", CallID: id,
 		Event: call.Ended, IsFinal: true, PayloadVersion: "1", Direction: call.DirectionUnknown, Status: call.StatusUnknown,
-		EndReason: call.EndUnknown, AnsweredBy: call.AnsweredByUnknown, Transcript: call.Transcript{Form: call.TranscriptNone},
-	}
+		EndReason: call.EndUnknown, AnsweredBy: call.AnsweredByUnknown,
+	}}
 }
 
-func save(t *testing.T, s *Store, c *call.Call, want retry.Kind) {
+func save(t *testing.T, s *Store, c *call.Raw, want retry.Kind) {
 	t.Helper()
-	err := s.Save(t.Context(), []*call.Call{c})[0]
+	err := s.Save(t.Context(), []*call.Raw{c})[0]
 	if kind, _ := retry.Classify(err); kind != want {
 		t.Errorf("save %.20s: error %v is of kind %d, want %d", c.CallID, err, kind, want)
 	}
@@ -104,8 +104,8 @@ func TestDiskFull(t *testing.T) {
 	}
 	limit(1) // SQLite rounds up to the pages there are
 	big := ended("big")
-	big.Transcript.Text = strings.Repeat("x", 1<<20)
-	errs := s.Save(t.Context(), []*call.Call{ended("small"), big, ended("after")})
+	big.Error = strings.Repeat("x", 1<<20)
+	errs := s.Save(t.Context(), []*call.Raw{ended("small"), big, ended("after")})
 	for i, err := range errs {
 		if kind, _ := retry.Classify(err); kind != retry.Paused {
 			t.Errorf("call %d on a full disk: error %v, want an outage", i, err)

@@ -12,9 +12,9 @@ import (
 func Benchmark(b *testing.B, s store.Store) {
 	for _, size := range []int{100, 500} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			calls := make([]*call.Call, size)
+			calls := make([]*call.Raw, size)
 			for i := range calls {
-				calls[i] = Full("")
+				calls[i] = Raw(b, Full(""))[0]
 			}
 			b.ReportAllocs()
 			n := 0

@@ -53,7 +53,7 @@ func canceled(t *testing.T, s store.Store) {
 	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	for _, ctx := range []context.Context{gone, late} {
-		for _, err := range s.Save(ctx, []*call.Call{Minimal("a"), Minimal("b")}) {
+		for _, err := range s.Save(ctx, Raw(t, Minimal("a"), Minimal("b"))) {
 			wantKind(t, err, retry.Paused)
 		}
 		_, err := s.List(ctx, store.Filter{})
@@ -74,7 +74,7 @@ func closed(t *testing.T, s store.Store) {
 	if err := s.Close(); err != nil {
 		t.Fatalf("close: %v", err)
 	}
-	for _, err := range s.Save(t.Context(), []*call.Call{Minimal("b")}) {
+	for _, err := range s.Save(t.Context(), Raw(t, Minimal("b"))) {
 		if kind, _ := retry.Classify(err); kind == retry.Done || kind == retry.Dead {
 			t.Errorf("save after close: error %v of kind %d, want one that keeps the call", err, kind)
 		}

@@ -85,7 +85,7 @@ func duplicatesInBatch(t *testing.T, s store.Store) {
 		marked(Progress("a"), "a0"), marked(Minimal("b"), "b0"), marked(Minimal("a"), "a1"), marked(Minimal("a"), "a2"),
 		marked(Progress("b"), "b1"), marked(Progress("c"), "c0"), marked(Progress("c"), "c1"),
 	}
-	if errs := s.Save(t.Context(), batch); len(errs) != len(batch) || slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
+	if errs := s.Save(t.Context(), Raw(t, batch...)); len(errs) != len(batch) || slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
 		t.Fatalf("results %v, want %d times nil", errs, len(batch))
 	}
 	for _, want := range []*call.Call{batch[2], batch[1], batch[5]} {
@@ -141,12 +141,13 @@ func unstorable(t *testing.T, s store.Store) {
 		c.Extensions, want.Extensions = object(test.value), object(test.wantValue)
 		c.Warnings = []string{"first"}
 		want.Warnings = append([]string{"first"}, test.warnings...)
-		save(t, s, c)
+		raw := Raw(t, c)
+		saveRaw(t, s, raw...)
 		if d := diff(want, get(t, s, c)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, d)
 		}
-		if len(c.Warnings) != 1 {
-			t.Errorf("%s: Save changed the caller's warnings", test.name)
+		if d := cmp.Diff(Raw(t, c), raw); d != "" { // of the same bytes a message is scheduled or buried
+			t.Errorf("%s: Save changed the caller's call (-want +got):\n%s", test.name, d)
 		}
 		save(t, s, c) // again is the same call
 	}
@@ -255,11 +256,11 @@ func refused(t *testing.T, s store.Store) {
 		case 41:
 			c.Event = "neither"
 		case 99:
-			c.Extensions["broken"] = json.RawMessage(`{"unclosed":`)
+			c.Actions[0].Params = json.RawMessage(`{"unclosed":`)
 		}
 		calls = append(calls, c)
 	}
-	for i, err := range s.Save(t.Context(), calls) {
+	for i, err := range s.Save(t.Context(), Raw(t, calls...)) {
 		if slices.Contains(bad, i) {
 			wantKind(t, err, retry.Dead)
 			wantMissing(t, s, calls[i])
@@ -276,7 +277,7 @@ func refused(t *testing.T, s store.Store) {
 func refusedWinner(t *testing.T, s store.Store) {
 	progress, ended := Progress("a"), Minimal("a")
 	ended.Status = ""
-	errs := s.Save(t.Context(), []*call.Call{progress, ended})
+	errs := s.Save(t.Context(), Raw(t, progress, ended))
 	wantKind(t, errs[0], retry.Again)
 	wantKind(t, errs[1], retry.Dead)
 	save(t, s, progress)
@@ -289,8 +290,8 @@ func errorsTellNothing(t *testing.T, s store.Store) {
 	c := Full("secret-id")
 	c.Status = ""
 	broken := Full("secret-id-2")
-	broken.Extracted["broken"] = json.RawMessage(`"+525587654321`)
-	for i, err := range s.Save(t.Context(), []*call.Call{c, broken}) {
+	broken.Actions[0].Params = json.RawMessage(`"+525587654321`)
+	for i, err := range s.Save(t.Context(), Raw(t, c, broken)) {
 		if err == nil {
 			t.Fatalf("call %d was not refused", i)
 		}
@@ -309,16 +310,16 @@ func concurrent(t *testing.T, s store.Store) {
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
-			var todo []*call.Call
+			var todo []*call.Raw
 			for i := range ids {
 				c := Full(fmt.Sprintf("call-%02d", (i*7+w*13)%ids))
 				if w%2 == 0 {
 					c.Event, c.IsFinal = call.Progress, false
 				}
-				todo = append(todo, c)
+				todo = append(todo, Raw(t, c)...)
 			}
 			for range attempts {
-				var again []*call.Call
+				var again []*call.Raw
 				for i, err := range s.Save(t.Context(), todo) {
 					if kind, _ := retry.Classify(err); kind == retry.Dead || kind == retry.Paused {
 						t.Errorf("writer %d: %v", w, err)

@@ -29,6 +29,8 @@ func Exercise(t *testing.T, open func(t *testing.T) store.Store) {
 		{"NumberNoEngineHolds", numberNoEngineHolds},
 		{"LongTexts", longTexts},
 		{"Refused", refused},
+		{"PartsAsTheyCame", partsAsTheyCame},
+		{"PartOfAnotherType", partOfAnotherType},
 		{"RefusedWinner", refusedWinner},
 		{"ErrorsTellNothing", errorsTellNothing},
 		{"Filters", filters},
@@ -48,8 +50,26 @@ func Exercise(t *testing.T, open func(t *testing.T) store.Store) {
 	}
 }
 
+// Raw is calls as Save takes them.
+func Raw(t testing.TB, calls ...*call.Call) []*call.Raw {
+	t.Helper()
+	raw := make([]*call.Raw, len(calls))
+	for i, c := range calls {
+		var err error
+		if raw[i], err = call.NewRaw(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return raw
+}
+
 // save stores calls and fails t at the first that is not stored.
 func save(t *testing.T, s store.Store, calls ...*call.Call) {
+	t.Helper()
+	saveRaw(t, s, Raw(t, calls...)...)
+}
+
+func saveRaw(t *testing.T, s store.Store, calls ...*call.Raw) {
 	t.Helper()
 	for i, err := range s.Save(t.Context(), calls) {
 		if err != nil {

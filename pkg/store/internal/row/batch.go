@@ -28,7 +28,7 @@ type place struct {
 var errLost = errors.New("the call was set aside for another of the same batch with the same id, which could not be stored")
 
 // NewBatch encodes calls. Texts of more than keyLimit bytes that are part of an index are abridged.
-func NewBatch(calls []*call.Call, keyLimit int) *Batch {
+func NewBatch(calls []*call.Raw, keyLimit int) *Batch {
 	b := &Batch{of: make([]place, len(calls)), errs: make([]error, len(calls))}
 	enc := newEncoder(keyLimit)
 	rows := make([]Row, len(calls))

@@ -26,9 +26,10 @@ func newEncoder(keyLimit int) *encoder {
 	return e
 }
 
-// row is c as the table holds it. It leaves c as it is.
-func (e *encoder) row(c *call.Call) (Row, error) {
+// row is raw as the table holds it. It leaves raw as it is.
+func (e *encoder) row(raw *call.Raw) (Row, error) {
 	var r Row
+	c := &raw.Call // without its large parts
 	var all found
 	for i, col := range texts {
 		r.Text[i] = *col.field(c)
@@ -59,29 +60,18 @@ func (e *encoder) row(c *call.Call) (Row, error) {
 		r.Text[i] = abridge(r.Text[i], e.keyLimit)
 	}
 
-	values := [len(parts)]any{&c.Transcript, nil, nil, nil, &rec}
-	if c.Analysis != nil {
-		values[1] = c.Analysis
-	}
-	if len(c.Extracted) > 0 {
-		values[2] = c.Extracted
-	}
-	if len(c.Extensions) > 0 {
-		values[3] = c.Extensions
-	}
 	e.buf.Reset()
 	var end [len(parts)]int
-	for i, v := range values {
-		if v != nil {
-			f, err := e.append(v)
-			if err != nil { // it could quote the call
-				return r, retry.Never(fmt.Errorf("the call's %s cannot be written as JSON", parts[i]))
-			}
-			all |= f
+	for i, part := range [...]json.RawMessage{transcript: raw.Transcript, analysis: raw.Analysis, extracted: raw.Extracted, extensions: raw.Extensions} {
+		f, err := e.part(i, part)
+		if err != nil {
+			return r, err
 		}
+		all |= f
 		end[i] = e.buf.Len()
 	}
-	if all != 0 { // rare: the record once more, with the warnings
+	f, err := e.record(&rec)
+	if all |= f; err == nil && all != 0 { // rare: the record once more, with the warnings
 		warned := *c
 		warned.Warnings = slices.Clone(c.Warnings)
 		for _, w := range all.warnings() {
@@ -90,12 +80,13 @@ func (e *encoder) row(c *call.Call) (Row, error) {
 			}
 		}
 		rec.Call = &warned
-		e.buf.Truncate(end[len(end)-2])
-		if _, err := e.append(&rec); err != nil {
-			return r, retry.Never(errors.New("the call's record cannot be written as JSON"))
-		}
-		end[len(end)-1] = e.buf.Len()
+		e.buf.Truncate(end[extensions])
+		_, err = e.record(&rec)
 	}
+	if err != nil { // it could quote the call
+		return r, retry.Never(errors.New("the call's record cannot be written as JSON"))
+	}
+	end[len(end)-1] = e.buf.Len()
 	whole, start := e.buf.String(), 0
 	for i, end := range end {
 		r.JSON[i], start = whole[start:end], end
@@ -103,21 +94,43 @@ func (e *encoder) row(c *call.Call) (Row, error) {
 	return r, nil
 }
 
-// append writes v's JSON, cleaned, to the buffer.
-func (e *encoder) append(v any) (found, error) {
+// part writes a large part, cleaned, to the buffer, or nothing where the call has none. A row with another value than an
+// object could not be read back.
+func (e *encoder) part(i int, part json.RawMessage) (found, error) {
+	switch {
+	case len(part) == 0 || string(part) == "null":
+		if i == transcript { // its column is NOT NULL
+			e.buf.WriteString(`{"form":""}`)
+		}
+		return 0, nil
+	case part[0] != '{':
+		return 0, retry.Never(fmt.Errorf("not a call: its %s is not a JSON object", parts[i]))
+	case (i == extracted || i == extensions) && bytes.HasPrefix(bytes.TrimLeft(part[1:], " \t\r\n"), []byte("}")):
+		return 0, nil // an empty one says no more than none
+	}
 	start := e.buf.Len()
-	if err := e.json.Encode(v); err != nil {
+	e.buf.Write(part)
+	return e.clean(start), nil
+}
+
+// record writes the record, cleaned, to the buffer.
+func (e *encoder) record(rec *record) (found, error) {
+	start := e.buf.Len()
+	if err := e.json.Encode(rec); err != nil {
 		return 0, err
 	}
-	b := e.buf.Bytes()[start : e.buf.Len()-1] // without the encoder's line feed
-	clean, f := cleanJSON(b)
-	if f&badUTF8 == 0 {
-		e.buf.Truncate(start + len(b))
-		return f, nil
+	e.buf.Truncate(e.buf.Len() - 1) // the encoder's line feed
+	return e.clean(start), nil
+}
+
+// clean cleans what stands in the buffer from start on.
+func (e *encoder) clean(start int) found {
+	clean, f := cleanJSON(e.buf.Bytes()[start:])
+	if f&badUTF8 != 0 { // it is no longer in place
+		e.buf.Truncate(start)
+		e.buf.Write(clean)
 	}
-	e.buf.Truncate(start)
-	e.buf.Write(clean)
-	return f, nil
+	return f
 }
 
 // Read makes a call of one result of a query that Select or SelectOne wrote. T is the engine's time.

@@ -91,6 +91,14 @@ const (
 	customerPhoneRaw = len(texts) + 1
 )
 
+// Places in Row.JSON; the record is the last.
+const (
+	transcript = iota
+	analysis
+	extracted
+	extensions
+)
+
 // parts are the JSON columns, in the order of Row.JSON.
 var parts = [...]string{"transcript", "analysis", "extracted", "extensions", "record"}
 

@@ -36,7 +36,11 @@ func TestNumberThatCostTheCall(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r := NewBatch([]*call.Call{c}, 1024).Rows[0]
+		raw, err := call.NewRaw(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := NewBatch([]*call.Raw{raw}, 1024).Rows[0]
 		if _, ok, err := r.QuoteNumbers(func(string) bool { return false }); ok || err != nil {
 			t.Errorf("without such a number: %t, %v", ok, err)
 		}

@@ -1,7 +1,6 @@
 package row
 
 import (
-	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
@@ -54,23 +53,6 @@ func TestRecordHoldsTheRest(t *testing.T) {
 	for _, name := range columns {
 		if !fields[name] {
 			t.Errorf("column %s is no field of the call", name)
-		}
-	}
-}
-
-func BenchmarkNewBatch(b *testing.B) {
-	calls := make([]*call.Call, 100)
-	for i := range calls {
-		calls[i] = &call.Call{Provider: "altur", Source: "s", CallID: strings.Repeat("i", i+1), Event: call.Ended}
-		for t := range 20 {
-			calls[i].Transcript.Turns = append(calls[i].Transcript.Turns, call.Turn{I: t, Role: call.RoleAgent, Text: strings.Repeat("some words\n", 15)})
-		}
-		calls[i].Extensions = map[string]json.RawMessage{"a": json.RawMessage(`{"b":"\u00e9\n\"quoted\""}`)}
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if n := len(NewBatch(calls, 1024).Rows); n != len(calls) {
-			b.Fatal(n)
 		}
 	}
 }
