@@ -31,12 +31,12 @@ func growthRows(retained []int64) []row {
 	for _, n := range retained {
 		g := &growth{retained: n}
 		restart := func(how string, s *result.Sample) row {
-			return row{once: true, measure: func(context.Context, *env) (result.Sample, error) { return *s, nil }, Row: result.Row{
+			return row{measure: func(context.Context, *env) (result.Sample, error) { return *s, nil }, Row: result.Row{
 				Name: fmt.Sprintf("restart of nats-server, %s, %s retained", how, number(n)), Unit: "s", Note: "from its start to ready; measured with the row above",
 			}}
 		}
 		rows = append(rows,
-			row{once: true, measure: g.measure, Row: result.Row{Name: growthName(n), Body: kib2, Unit: "calls/s", Note: "the median of three backlogs"}},
+			row{measure: g.measure, Row: result.Row{Name: growthName(n), Body: kib2, Unit: "calls/s", Note: "the median of three backlogs"}},
 			restart("clean", &g.clean), restart("after kill -9", &g.killed),
 		)
 	}

@@ -91,7 +91,7 @@ func settings(o options) []result.Fact {
 		pinned = fmt.Sprintf("programs on %v, loader on %v", process.Pinned.Programs, process.Pinned.Loader)
 	}
 	return []result.Fact{
-		{Name: "rounds", Value: fmt.Sprintf("%d, every row once in each", o.rounds)},
+		{Name: "rounds", Value: fmt.Sprintf("%d, every row once in each; the idle one in the first alone", o.rounds)},
 		{Name: "each row", Value: fmt.Sprintf("%v, after a warm-up of %v", o.duration, warm(o.duration))},
 		{Name: "CPUs", Value: pinned},
 		{Name: "logs", Value: "onhook from warn on, Redpanda Connect errors, the handlers none"},

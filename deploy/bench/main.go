@@ -55,7 +55,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.quick, "quick", false, "a second of each row, once: to see that everything works")
 	flags.StringVar(&o.dir, "dir", os.TempDir(), "keep data below this `folder` while measuring; its disk is measured too")
 	flags.StringVar(&o.out, "out", ".", "write RESULTS.md and results.json into this `folder`")
-	retained := flags.String("retained", "0,1000000,10000000", "measure the growth with so many retained `calls`; the last takes minutes and 10 GB")
+	retained := flags.String("retained", "0,1000000,10000000", "measure the growth with so many retained `calls`; the last takes two minutes and 10 GB in each round")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

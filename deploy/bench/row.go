@@ -14,7 +14,7 @@ import (
 // row is a thing to measure, and how.
 type row struct {
 	result.Row
-	once     bool // in the first round only: it takes too long, or does not vary
+	once     bool // in the first round only: it does not vary
 	postgres bool // it needs PostgreSQL
 	measure  func(ctx context.Context, e *env) (result.Sample, error)
 }

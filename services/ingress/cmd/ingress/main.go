@@ -19,6 +19,7 @@ import (
 func main() { service.Main("ingress", run) }
 
 func run(ctx context.Context) (err error) {
+	service.CollectRarely()
 	opts, err := service.ParseOptions("ingress", os.Args[1:], os.Stdout, nil)
 	if err != nil {
 		return err

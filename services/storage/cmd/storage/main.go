@@ -19,6 +19,7 @@ import (
 func main() { service.Main("storage", run) }
 
 func run(ctx context.Context) error {
+	service.CollectRarely()
 	opts, err := service.ParseOptions("storage", os.Args[1:], os.Stdout, nil)
 	if err != nil {
 		return err
