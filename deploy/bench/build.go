@@ -45,23 +45,22 @@ func build(ctx context.Context, bin string) error {
 }
 
 // versions is what the programs were built of.
-func versions(bin string) []result.Fact {
+func versions(ctx context.Context, bin string) []result.Fact {
 	var all []result.Fact
+	if out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=12").Output(); err == nil {
+		all = append(all, result.Fact{Name: "onhook", Value: strings.TrimSpace(string(out))})
+	}
+	first := true
 	for _, p := range programs {
 		info, err := buildinfo.ReadFile(filepath.Join(bin, p.name))
 		if err != nil {
 			all = append(all, result.Fact{Name: p.name, Value: err.Error()})
 			continue
 		}
-		if len(all) == 0 {
-			all = append(all, result.Fact{Name: "Go", Value: info.GoVersion})
+		if first {
+			all, first = append(all, result.Fact{Name: "Go", Value: info.GoVersion}), false
 		}
 		var of []string
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				of = append(of, s.Value[:min(12, len(s.Value))])
-			}
-		}
 		for _, dep := range append(info.Deps, &info.Main) {
 			if dep.Path == p.module {
 				of = append(of, dep.Path+" "+dep.Version)

@@ -9,11 +9,15 @@ import (
 	"github.com/onhook/onhook/deploy/bench/result"
 )
 
-// growth is what so many calls cost that CALLS holds already.
+// growth is what so many calls cost that CALLS holds already. It is filled in the first round and measured as often as there
+// are rounds; each round then reports its own.
 type growth struct {
-	retained      int64
-	clean, killed result.Sample // restarts of the broker
+	retained int64
+	measured []growthSamples
 }
+
+// growthSamples are a backlog decoded, and restarts of the broker.
+type growthSamples struct{ decoder, clean, killed result.Sample }
 
 func growthName(retained int64) string {
 	return fmt.Sprintf("%s, %s retained", decoderRow, number(retained))
@@ -30,14 +34,23 @@ func growthRows(retained []int64) []row {
 	var rows []row
 	for _, n := range retained {
 		g := &growth{retained: n}
-		restart := func(how string, s *result.Sample) row {
-			return row{measure: func(context.Context, *env) (result.Sample, error) { return *s, nil }, Row: result.Row{
-				Name: fmt.Sprintf("restart of nats-server, %s, %s retained", how, number(n)), Unit: "s", Note: "from its start to ready; measured with the row above",
+		one := func(name, unit, note string, of func(growthSamples) result.Sample) row {
+			return row{Row: result.Row{Name: name, Body: kib2, Unit: unit, Note: note}, measure: func(ctx context.Context, e *env) (result.Sample, error) {
+				if g.measured == nil {
+					if err := g.measure(ctx, e); err != nil {
+						return result.Sample{}, err
+					}
+				}
+				return of(g.measured[e.round]), nil
 			}}
 		}
+		restart := func(how string) string {
+			return fmt.Sprintf("restart of nats-server, %s, %s retained", how, number(n))
+		}
 		rows = append(rows,
-			row{measure: g.measure, Row: result.Row{Name: growthName(n), Body: kib2, Unit: "calls/s", Note: "the median of three backlogs"}},
-			restart("clean", &g.clean), restart("after kill -9", &g.killed),
+			one(growthName(n), "calls/s", "all rounds one after another", func(s growthSamples) result.Sample { return s.decoder }),
+			one(restart("after kill -9"), "s", "after that backlog, from its start to ready", func(s growthSamples) result.Sample { return s.killed }),
+			one(restart("clean"), "s", "the same after SIGTERM", func(s growthSamples) result.Sample { return s.clean }),
 		)
 	}
 	return rows
@@ -51,45 +64,47 @@ func growthBounds(retained []int64) []result.Bound {
 	}}
 }
 
-// measure fills CALLS without syncing, restarts the broker as it runs in production, and lets a decoder work.
-func (g *growth) measure(ctx context.Context, e *env) (sample result.Sample, err error) {
+// measure fills CALLS without syncing, starts the broker as it runs in production, and then lets a decoder work, kills the
+// broker and stops it, once for each round.
+func (g *growth) measure(ctx context.Context, e *env) error {
 	b, err := e.startNATS(ctx, 1, relaxed)
 	if err != nil {
-		return sample, err
+		return err
 	}
 	if err := b.retain(ctx, g.retained); err != nil {
-		return sample, err
+		return err
 	}
-	restart := func(into *result.Sample) error {
+	restart := func() (s result.Sample, err error) {
 		e.processes = nil
 		began := time.Now()
 		if b, err = e.startNATS(ctx, 1, always); err != nil {
-			return err
+			return s, err
 		}
-		into.Rate = time.Since(began).Seconds()
-		e.end(into)
-		into.CPU = nil
-		return nil
+		s.Rate = time.Since(began).Seconds()
+		e.end(&s)
+		s.CPU = nil
+		return s, nil
 	}
 	e.stop()
-	if err := restart(&g.clean); err != nil {
-		return sample, err
+	if _, err := restart(); err != nil {
+		return err
 	}
-	e.processes[0].Kill()
-	if err := restart(&g.killed); err != nil {
-		return sample, err
-	}
-	var samples []result.Sample
-	for i := range 3 {
-		var s result.Sample
-		if err := e.decodeBacklog(ctx, &s, b, "decoder", 1, int64(i*e.backlog())); err != nil {
-			return sample, err
+	measured := make([]growthSamples, e.rounds)
+	for i := range measured {
+		s := &measured[i]
+		if err := e.decodeBacklog(ctx, &s.decoder, b, "decoder", 1, int64(i*e.backlog())); err != nil {
+			return err
 		}
-		samples = append(samples, s)
-		last := len(e.processes) - 1
-		e.processes[last].Stop()
-		e.processes = e.processes[:last]
+		e.processes[1].Stop() // the decoder
+		e.processes[0].Kill()
+		if s.killed, err = restart(); err != nil {
+			return err
+		}
+		e.stop()
+		if s.clean, err = restart(); err != nil {
+			return err
+		}
 	}
-	slices.SortFunc(samples, func(a, b result.Sample) int { return int(a.Rate - b.Rate) })
-	return samples[1], nil
+	g.measured = measured
+	return nil
 }

@@ -85,15 +85,16 @@ func fileSystem(dir string) string {
 }
 
 // settings is how it is measured.
-func settings(o options) []result.Fact {
+func settings(o options, rounds int) []result.Fact {
 	pinned := "shared by the programs and the loader: there are fewer than four"
 	if len(process.Pinned.Loader) > 0 {
 		pinned = fmt.Sprintf("programs on %v, loader on %v", process.Pinned.Programs, process.Pinned.Loader)
 	}
 	return []result.Fact{
-		{Name: "rounds", Value: fmt.Sprintf("%d, every row once in each; the idle one in the first alone", o.rounds)},
+		{Name: "rounds", Value: fmt.Sprintf("%d, every row once in each; the idle one in the first alone", rounds)},
 		{Name: "each row", Value: fmt.Sprintf("%v, after a warm-up of %v", o.duration, warm(o.duration))},
 		{Name: "CPUs", Value: pinned},
+		{Name: "PostgreSQL", Value: strings.Join(postgresSettings, " ")},
 		{Name: "logs", Value: "onhook from warn on, Redpanda Connect errors, the handlers none"},
 	}
 }

@@ -55,7 +55,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.quick, "quick", false, "a second of each row, once: to see that everything works")
 	flags.StringVar(&o.dir, "dir", os.TempDir(), "keep data below this `folder` while measuring; its disk is measured too")
 	flags.StringVar(&o.out, "out", ".", "write RESULTS.md and results.json into this `folder`")
-	retained := flags.String("retained", "0,1000000,10000000", "measure the growth with so many retained `calls`; the last takes two minutes and 10 GB in each round")
+	retained := flags.String("retained", "0,1000000,10000000", "measure the growth with so many retained `calls`; the last takes minutes and 10 GB")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -116,7 +116,7 @@ func bench(ctx context.Context) error {
 		pg = startPostgres(ctx)
 		defer pg.stop()
 	}
-	run := &result.Run{Began: time.Now(), Machine: machine(dir), Versions: versions(bin)}
+	run := &result.Run{Began: time.Now(), Machine: machine(dir), Versions: append(versions(ctx, bin), pg.version(ctx)...)}
 	for i := range rows {
 		run.Rows = append(run.Rows, &rows[i].Row)
 	}
@@ -131,7 +131,7 @@ func bench(ctx context.Context) error {
 				r.Note = pg.err.Error()
 				continue
 			}
-			s := r.sample(ctx, &env{dir: filepath.Join(dir, "data"), bin: bin, duration: o.duration, quick: o.quick, run: run, postgres: pg})
+			s := r.sample(ctx, &env{dir: filepath.Join(dir, "data"), bin: bin, duration: o.duration, quick: o.quick, round: round, rounds: o.rounds, run: run, postgres: pg})
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -139,7 +139,7 @@ func bench(ctx context.Context) error {
 			fmt.Fprintf(os.Stderr, "%d/%d %-60s %10.1f %s %s\n", round+1, o.rounds, r.Name, s.Rate, r.Unit, s.Wrong)
 		}
 		run.Took = time.Since(run.Began).Seconds()
-		run.Settings = append(settings(o), result.Fact{Name: "CPU taken by the host", Value: fmt.Sprintf("%.1f s", stolen()-before)})
+		run.Settings = append(settings(o, round+1), result.Fact{Name: "CPU taken by the host", Value: fmt.Sprintf("%.1f s", stolen()-before)})
 		run.Hold(bounds(o.retained))
 		if err := run.Write(o.out); err != nil { // after each round, should a later one be cut short
 			return err

@@ -91,6 +91,29 @@ func (b broker) createStream(ctx context.Context) error {
 	return err
 }
 
+// awaitConsumer waits until the stream has a consumer, for up to a minute.
+func (b broker) awaitConsumer(ctx context.Context) error {
+	js, done, err := b.connect()
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if st, err := js.Stream(ctx, stream); err == nil && st.CachedInfo().State.Consumers > 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("stream %s has no consumer: %w", stream, ctx.Err())
+		}
+	}
+}
+
 // missing says which of the acknowledged call ids are not in the stream, or "".
 func (b broker) missing(ctx context.Context, acked []int64) (string, error) {
 	js, done, err := b.connect()

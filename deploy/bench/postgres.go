@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/wait"
@@ -28,7 +29,23 @@ type postgres struct {
 	ctr testcontainers.Container
 }
 
-// startPostgres starts the image that ONHOOK_TEST_POSTGRES_IMAGE names, or postgres:17. It notes when each row is committed.
+// postgresSettings is what the server is told besides: to note when each row is committed, and not to checkpoint in between.
+var postgresSettings = []string{"-c", "track_commit_timestamp=on", "-c", "max_wal_size=8GB"}
+
+// version is the server's.
+func (p *postgres) version(ctx context.Context) []result.Fact {
+	if p == nil || p.err != nil {
+		return nil
+	}
+	conn, err := pgx.Connect(ctx, p.dsn)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	return []result.Fact{{Name: "PostgreSQL", Value: conn.PgConn().ParameterStatus("server_version")}}
+}
+
+// startPostgres starts the image that ONHOOK_TEST_POSTGRES_IMAGE names, or postgres:17.
 func startPostgres(ctx context.Context) *postgres {
 	image := os.Getenv("ONHOOK_TEST_POSTGRES_IMAGE")
 	if image == "" {
@@ -38,7 +55,7 @@ func startPostgres(ctx context.Context) *postgres {
 	p := &postgres{}
 	p.ctr, p.err = testcontainers.Run(ctx, image,
 		testcontainers.WithEnv(map[string]string{"POSTGRES_PASSWORD": "bench"}),
-		testcontainers.WithCmd("postgres", "-c", "track_commit_timestamp=on", "-c", "max_wal_size=8GB"),
+		testcontainers.WithCmd(append([]string{"postgres"}, postgresSettings...)...),
 		testcontainers.WithExposedPorts(port),
 		testcontainers.WithWaitStrategyAndDeadline(time.Minute, wait.ForListeningPort(port)),
 	)
@@ -118,8 +135,10 @@ func measureUnnest(ctx context.Context, e *env) (s result.Sample, err error) {
 	if err != nil {
 		return s, err
 	}
-	if _, err := pool.Exec(ctx, "TRUNCATE calls"); err != nil {
-		return s, err
+	for _, sql := range []string{"TRUNCATE calls", "CHECKPOINT"} {
+		if _, err := pool.Exec(ctx, sql); err != nil {
+			return s, err
+		}
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	const loops, batch = 2, 256 // as many as storage has
@@ -129,7 +148,7 @@ func measureUnnest(ctx context.Context, e *env) (s result.Sample, err error) {
 			for lo := l * batch; lo < n; lo += loops * batch {
 				args := make([]any, len(columns))
 				for i, c := range columns {
-					args[i] = c[lo:min(lo+batch, n)]
+					args[i] = c.part(lo, min(lo+batch, n))
 				}
 				if _, err := pool.Exec(gctx, insert, args...); err != nil {
 					return err
@@ -178,39 +197,59 @@ func saveDirectly(ctx context.Context, dsn string, n int) error {
 	return nil
 }
 
-// readColumns reads table calls into memory, column by column as texts, and returns the statement that inserts them.
-func readColumns(ctx context.Context, pool *pgxpool.Pool, n int) (insert string, columns [][]*string, err error) {
+// column is one column of many rows, of the types that storage sends.
+type column interface {
+	next() any             // where the next row's value goes
+	part(from, to int) any // as an argument
+}
+
+type columnOf[T any] struct{ values []T }
+
+func (c *columnOf[T]) next() any {
+	c.values = append(c.values, *new(T))
+	return &c.values[len(c.values)-1]
+}
+
+func (c *columnOf[T]) part(from, to int) any { return c.values[from:to] }
+
+// readColumns reads table calls into memory, column by column, and returns the statement that inserts them.
+func readColumns(ctx context.Context, pool *pgxpool.Pool, n int) (insert string, columns []column, err error) {
 	rows, err := pool.Query(ctx, "SELECT column_name::text, udt_name::text FROM information_schema.columns WHERE table_name = 'calls' ORDER BY ordinal_position")
 	if err != nil {
 		return "", nil, err
 	}
-	type column struct{ Name, Type string }
-	table, err := pgx.CollectRows(rows, pgx.RowToStructByPos[column])
+	type named struct{ Name, Type string }
+	table, err := pgx.CollectRows(rows, pgx.RowToStructByPos[named])
 	if err != nil {
 		return "", nil, err
 	}
-	var names, texts, arrays, values []string
+	var names, reads, arrays, values []string
 	for i, c := range table {
-		names, texts = append(names, c.Name), append(texts, c.Name+"::text")
-		arrays, values = append(arrays, fmt.Sprintf("$%d::text[]", i+1)), append(values, "x."+c.Name+"::"+c.Type)
+		sent := c.Type
+		switch c.Type {
+		case "timestamptz":
+			columns = append(columns, &columnOf[pgtype.Timestamptz]{make([]pgtype.Timestamptz, 0, n)})
+		case "int8":
+			columns = append(columns, &columnOf[pgtype.Int8]{make([]pgtype.Int8, 0, n)})
+		default:
+			sent = "text"
+			columns = append(columns, &columnOf[*string]{make([]*string, 0, n)})
+		}
+		names, reads = append(names, c.Name), append(reads, c.Name+"::"+sent)
+		arrays, values = append(arrays, fmt.Sprintf("$%d::%s[]", i+1, sent)), append(values, "x."+c.Name+"::"+c.Type)
 	}
 	list := strings.Join(names, ", ")
 	insert = "INSERT INTO calls (" + list + ") SELECT " + strings.Join(values, ", ") + " FROM unnest(" + strings.Join(arrays, ", ") +
 		") AS x(" + list + ") ON CONFLICT DO NOTHING"
-	rows, err = pool.Query(ctx, "SELECT "+strings.Join(texts, ", ")+" FROM calls")
+	rows, err = pool.Query(ctx, "SELECT "+strings.Join(reads, ", ")+" FROM calls")
 	if err != nil {
 		return "", nil, err
 	}
 	defer rows.Close()
-	columns = make([][]*string, len(table))
-	for i := range columns {
-		columns[i] = make([]*string, 0, n)
-	}
 	for rows.Next() {
 		dest := make([]any, len(columns))
 		for i := range columns {
-			columns[i] = append(columns[i], nil)
-			dest[i] = &columns[i][len(columns[i])-1]
+			dest[i] = columns[i].next()
 		}
 		if err := rows.Scan(dest...); err != nil {
 			return "", nil, err

@@ -25,6 +25,8 @@ type env struct {
 	bin      string // where the programs are, each by its name
 	duration time.Duration
 	quick    bool
+	round    int // from 0
+	rounds   int
 	run      *result.Run // what was measured so far
 	postgres *postgres
 

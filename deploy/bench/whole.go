@@ -60,8 +60,10 @@ func startConnectPipeline(ctx context.Context, e *env, listen string, b broker, 
 	if err != nil {
 		return err
 	}
-	_, err = e.start("connect-pipeline", connectProgram, "run", conf)
-	return err
+	if _, err = e.start("connect-pipeline", connectProgram, "run", conf); err != nil {
+		return err
+	}
+	return b.awaitConsumer(ctx)
 }
 
 // saturated sends as fast as the webhooks are taken, for a third of a row's time: all of them are waited for.
@@ -109,6 +111,9 @@ func (p pipeline) measure(ctx context.Context, e *env, c load.Config) (s result.
 	}
 	if len(got.Refused) > 0 {
 		s.Wrong = fmt.Sprintf("answers by status besides 200: %v", got.Refused)
+	}
+	if len(got.Acked) == 0 {
+		return s, nil
 	}
 	committed, err := p.committed(ctx, dsn, len(got.Acked))
 	e.end(&s)

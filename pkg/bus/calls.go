@@ -24,8 +24,8 @@ import (
 var ErrDuplicate = errors.New("the call is known already")
 
 // PublishCalls publishes each call once and answers one error per call, in order: nil when it is stored, ErrDuplicate
-// when a call of the same identity was there before, else what failed. It waits for all of them. A nil call is skipped. The calls belong to the traces of the
-// messages that they are made of, where these are given, one each.
+// when a call of the same identity was there before, else what failed. It waits for all of them. A nil call is skipped. The
+// calls belong to the traces of the messages that they are made of, where these are given, one each.
 func (b *Bus) PublishCalls(ctx context.Context, cs []*call.Call, of ...*Message) []error {
 	errs := make([]error, len(cs))
 	out := make([]outgoing, 0, len(cs))
@@ -46,7 +46,7 @@ func (b *Bus) PublishCalls(ctx context.Context, cs []*call.Call, of ...*Message)
 	}
 	if b.replicas < quorum && b.durability != DurabilityRelaxed {
 		b.publishTogether(ctx, out)
-	} else { // servers that have each other sync many messages at once by themselves, and where none is synced nothing is gained
+	} else { // three servers sync many messages at once by themselves, and where none is synced nothing is gained
 		b.publishEach(ctx, out)
 	}
 	return errs
@@ -58,43 +58,58 @@ type outgoing struct {
 	err *error
 }
 
-// A batch that the server stores as one costs it about as many syncs as worthBatch messages that come one by one.
+// Storing a batch costs the server four syncs and two folders, about as much as worthBatch messages that come one by one. One
+// that it refuses, as for a single call that it knows, was for nothing: it is halved once, and no further.
 const (
-	worthBatch = 32
+	worthBatch = 16
+	batchMost  = 256
 	batchRoom  = 4 << 20 // bytes; the server holds a batch in memory before it stores it
 )
 
-// publishTogether publishes messages in batches, each synced to disk as one and stored as a whole or not at all. What a
-// batch is refused for is found by halving it.
+// publishTogether publishes messages in batches, each of which is stored as a whole or not at all.
 func (b *Bus) publishTogether(ctx context.Context, out []outgoing) {
+	subjects := make(map[string]bool, len(out))
+	once, again := make([]outgoing, 0, len(out)), []outgoing(nil)
+	for _, o := range out {
+		if subjects[o.msg.Subject] { // nats-server 2.15.2 can begin to store a batch that has it twice, and then never answers
+			again = append(again, o)
+		} else {
+			subjects[o.msg.Subject] = true
+			once = append(once, o)
+		}
+	}
+	for len(once) > 0 {
+		n, size := 1, len(once[0].msg.Data)
+		for ; n < len(once) && n < batchMost && size+len(once[n].msg.Data) <= batchRoom; n++ {
+			size += len(once[n].msg.Data)
+		}
+		b.publishPart(ctx, once[:n])
+		once = once[n:]
+	}
+	b.publishEach(ctx, again)
+}
+
+// publishPart publishes what one batch has room for.
+func (b *Bus) publishPart(ctx context.Context, out []outgoing) {
 	if len(out) < worthBatch {
 		b.publishEach(ctx, out)
 		return
 	}
-	err := errBatchLarge
-	if size(out) <= batchRoom {
-		err = b.publishBatch(ctx, out)
-	}
+	err := b.publishBatch(ctx, out)
 	switch _, answered := errors.AsType[*jetstream.APIError](err); {
-	case isDuplicate(err) || errors.Is(err, errBatchLarge):
-		b.publishTogether(ctx, out[:len(out)/2])
-		b.publishTogether(ctx, out[len(out)/2:])
-	case answered: // the stream takes no batches, or has no room: each message has its own answer
+	case isDuplicate(err) && len(out) > batchMost/2:
+		b.publishPart(ctx, out[:len(out)/2])
+		b.publishPart(ctx, out[len(out)/2:])
+	case answered || isTooLarge(err): // a call that is known, a stream that takes no batches or has no room: each has its own answer
 		b.publishEach(ctx, out)
 	case err != nil:
+		if err = publishError(err); ctx.Err() != nil {
+			err = ctx.Err() // which says nothing of the broker
+		}
 		for _, o := range out {
-			*o.err = publishError(err)
+			*o.err = err
 		}
 	}
-}
-
-var errBatchLarge = errors.New("too large for one batch")
-
-func size(out []outgoing) (bytes int) {
-	for _, o := range out {
-		bytes += len(o.msg.Data)
-	}
-	return bytes
 }
 
 // publishBatch publishes messages as one atomic batch (NATS ADR-50), of which the server answers the last.

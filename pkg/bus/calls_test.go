@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,20 +37,27 @@ func TestManyCallsAreEachAnswered(t *testing.T) {
 		spoil   func(cs []*call.Call)
 		refused func(error) bool
 		want    []int // which are refused
-		batches bool  // all but a few are stored in batches
+		batched int   // at least so many are stored in batches
 	}{
-		"all new":              {batches: true},
-		"one known":            {before: many(17)[:1], refused: known, want: []int{17}, batches: true},
-		"known here and there": {before: append(many(3)[:2], many(150)[:1]...), refused: known, want: []int{3, 4, 150}, batches: true},
+		"all new":              {batched: 300},
+		"one known":            {before: many(17)[:1], refused: known, want: []int{17}, batched: 172},
+		"known here and there": {before: append(many(3)[:2], many(150)[:1]...), refused: known, want: []int{3, 4, 150}, batched: 44},
 		"all known":            {before: many(0), refused: known, want: sequence(0, 300)},
-		"one twice":            {spoil: func(cs []*call.Call) { cs[200] = cs[7] }, refused: known, want: []int{200}, batches: true},
-		"gaps":                 {spoil: func(cs []*call.Call) { cs[0], cs[299] = nil, nil }, batches: true},
-		"more than a batch has": {spoil: func(cs []*call.Call) {
-			cs[1].Error, cs[2].Error = strings.Repeat("x", 3<<20), strings.Repeat("y", 3<<20)
-		}, batches: true},
+		"one twice":            {spoil: func(cs []*call.Call) { cs[200] = cs[7] }, refused: known, want: []int{200}, batched: 299},
+		"one twice in a stream with a limit": { // once it was stored in part, and never answered
+			stream: func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 30 },
+			spoil:  func(cs []*call.Call) { cs[100] = cs[7] }, refused: known, want: []int{100}, batched: 299,
+		},
+		"gaps": {spoil: func(cs []*call.Call) { cs[0], cs[299] = nil, nil }, batched: 298},
+		"more than a batch has": {
+			spoil: func(cs []*call.Call) {
+				cs[1].Error, cs[2].Error = strings.Repeat("x", 3<<20), strings.Repeat("y", 3<<20)
+			},
+			batched: 290,
+		},
 		"one too large": {
 			stream: func(c *jetstream.StreamConfig) { c.MaxMsgSize = 4096 },
-			spoil:  func(cs []*call.Call) { cs[40].Error = strings.Repeat("x", 5000) }, refused: dead, want: []int{40},
+			spoil:  func(cs []*call.Call) { cs[40].Error = strings.Repeat("x", 5000) }, refused: dead, want: []int{40}, batched: 44,
 		},
 		"no room for all":    {stream: func(c *jetstream.StreamConfig) { c.MaxMsgs = 250 }, refused: full, want: sequence(250, 300)},
 		"a stream of before": {stream: func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false }},
@@ -106,10 +114,26 @@ func TestManyCallsAreEachAnswered(t *testing.T) {
 					inBatches++
 				}
 			}
-			if test.batches && inBatches < 150 {
-				t.Errorf("%d of the calls were stored in batches", inBatches)
+			if inBatches < test.batched {
+				t.Errorf("%d of the calls were stored in batches, want %d", inBatches, test.batched)
 			}
 		})
+	}
+}
+
+// TestCallsWhoseWorkerStopsAreNoOutage: the broker is not to blame, and the calls are not tried again for it.
+func TestCallsWhoseWorkerStopsAreNoOutage(t *testing.T) {
+	t.Parallel()
+	b := bustest.Start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i, err := range b.PublishCalls(ctx, many(0)) {
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("call %d: %v", i, err)
+		}
+		if kind, _ := retry.Classify(err); kind == retry.Paused {
+			t.Fatalf("call %d is an outage: %v", i, err)
+		}
 	}
 }
 

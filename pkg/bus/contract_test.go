@@ -250,6 +250,10 @@ func TestMessagesAreAsDocumented(t *testing.T) {
 			if err := errors.Join(b.PublishCalls(t.Context(), []*call.Call{newCall("a", call.Ended), newCall("a", call.Progress)}, &bus.Message{Trace: aTrace}, &bus.Message{Trace: aTrace})...); err != nil {
 				t.Fatal(err)
 			}
+			hold(channel, message, last(stream, "calls.>"))
+			if err := errors.Join(b.PublishCalls(t.Context(), many(0))...); err != nil { // in batches
+				t.Fatal(err)
+			}
 		default: // the same calls
 			channel, message, stream = "calls", "call", "CALLS"
 		}

@@ -61,7 +61,7 @@ var streams = []stream{
 		Discard:              jetstream.DiscardNew,
 		DiscardNewPerSubject: true,
 		AllowDirect:          true,
-		AllowAtomicPublish:   true, // one sync for many calls
+		AllowAtomicPublish:   true, // a few syncs for many calls
 	}},
 	{redrive, "redrive.>", jetstream.StreamConfig{
 		Description:       "messages for one worker each: to be tried again at a time, or handed back by a person",

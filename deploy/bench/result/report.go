@@ -58,8 +58,9 @@ func (r *Run) Report(w io.Writer) {
 		}
 	}
 	p("\n## Rows\n")
-	p("The rate is the median of the rounds, then the least and the most. Latencies are medians of each round's quantile. CPU is that of")
-	p("all processes but the loader, per thousand; memory is what each has resident at the end, at most in any round.\n")
+	p("The rate is the median of the rounds, then the least and the most. Latencies are medians of each round's quantile; in an open loop")
+	p("they are from when a request was due, in others from when it was sent, which says little of what a caller sees. CPU is that of")
+	p("all processes but the loader and PostgreSQL, per thousand; memory is what each has resident at the end, at most in any round.\n")
 	p("| row | connections | body | rate | min | max | unit | p50 ms | p99 ms | p99.9 ms | CPU s/1000 | memory | |")
 	p("|---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|---|---|")
 	for _, row := range r.Rows {
@@ -88,7 +89,7 @@ func (row *Row) line() string {
 		}
 	}
 	cpu := ""
-	if len(row.Samples[0].CPU) > 0 {
+	if s := row.Samples[0]; len(s.CPU) > 0 && s.Count > 0 {
 		cpu = fmt.Sprintf("%.3f", row.Spread(CPUPerThousand).Median)
 	}
 	most := map[string]int64{}

@@ -84,7 +84,9 @@ func (r *Run) Figure(name string, of func(Sample) float64) (float64, error) {
 func (row *Row) Spread(of func(Sample) float64) Spread {
 	var figures []float64
 	for _, s := range row.Samples {
-		figures = append(figures, of(s))
+		if s.Wrong == "" { // its figures are no figures
+			figures = append(figures, of(s))
+		}
 	}
 	return SpreadOf(figures)
 }
