@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/onhook/onhook/pkg/config"
@@ -63,7 +64,10 @@ const unusedSize = 24 << 20
 // CollectRarely saves a service that holds little and allocates much a tenth of its CPU. The collector waits until the heap
 // has doubled, which takes twice unusedSize longer now, however large it is: a percentage, as in GOGC, would cost gigabytes
 // under overload.
-func CollectRarely() { unused = make([]byte, unusedSize) }
+func CollectRarely() {
+	unused = make([]byte, unusedSize)
+	runtime.KeepAlive(unused)
+}
 
 // report prints err and returns the exit status.
 func report(name string, stderr io.Writer, err error) int {
