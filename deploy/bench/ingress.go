@@ -59,7 +59,7 @@ func ingressRows() []row {
 			}
 		}
 	}
-	return slices.Concat(rows, rawRows(), halfRows())
+	return slices.Concat(rows, rawRows(), halfRows(), slowRows())
 }
 
 // warm is how long a row runs before it counts.
@@ -180,10 +180,13 @@ func ingressBounds() []result.Bound {
 		ratio("onhook relaxed ÷ bare handler, 2 KiB, 256", at("onhook relaxed", kib2, 256), at("bare handler", kib2, 256), 0.7),
 		ratio("onhook fsync ÷ Redpanda Connect fsync, 2 KiB, 256", at("onhook fsync", kib2, 256), at("Redpanda Connect fsync", kib2, 256), 8),
 		ratio("onhook fsync ÷ Redpanda Connect fsync, 20 KiB, 256", at("onhook fsync", kib20, 256), at("Redpanda Connect fsync", kib20, 256), 4),
+		ratio("the same at 2 KiB, the disk 1 ms slower", slowName("onhook fsync", kib2), slowName("Redpanda Connect fsync", kib2), 8),
+		ratio("the same at 20 KiB, the disk 1 ms slower", slowName("onhook fsync", kib20), slowName("Redpanda Connect fsync", kib20), 4),
 		ratio("onhook relaxed ÷ Redpanda Connect relaxed, 2 KiB, 64", at("onhook relaxed", kib2, 64), at("Redpanda Connect relaxed", kib2, 64), 1.5),
 		ratio("onhook relaxed ÷ Redpanda Connect relaxed, 2 KiB, 256", at("onhook relaxed", kib2, 256), at("Redpanda Connect relaxed", kib2, 256), 1.5),
 		ratio("onhook relaxed ÷ afternoon handler relaxed, 2 KiB, 256", at("onhook relaxed", kib2, 256), at("afternoon handler relaxed", kib2, 256), 1.2),
 		ratio("onhook fsync ÷ afternoon handler fsync, 2 KiB, 256", at("onhook fsync", kib2, 256), at("afternoon handler fsync", kib2, 256), 8),
+		ratio("the same, the disk 1 ms slower", slowName("onhook fsync", kib2), slowName("afternoon handler fsync", kib2), 8),
 		{Text: "p99 of the ack of onhook fsync at half of its most, 2 KiB ÷ (3 × that of one fsynced append + 5 ms)", Figure: ackOverAppend, AtMost: 1},
 		{Text: "resident memory of ingress at its most, onhook fsync, 2 KiB, 256, MB", Figure: ingressMemory, AtMost: 80},
 	}

@@ -127,11 +127,12 @@ func bench(ctx context.Context) error {
 			if round > 0 && r.once {
 				continue
 			}
-			if r.postgres && pg.err != nil {
-				r.Note = pg.err.Error()
+			if err := r.cannot(pg); err != nil {
+				r.Note = err.Error()
 				continue
 			}
-			s := r.sample(ctx, &env{dir: filepath.Join(dir, "data"), bin: bin, duration: o.duration, quick: o.quick, round: round, rounds: o.rounds, run: run, postgres: pg})
+			data := filepath.Join(dir, "data")
+			s := r.sample(ctx, &env{dir: data, data: data, bin: bin, duration: o.duration, quick: o.quick, round: round, rounds: o.rounds, run: run, postgres: pg})
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

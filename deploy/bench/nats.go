@@ -49,7 +49,7 @@ func (e *env) startNATS(ctx context.Context, servers int, s syncing) (broker, er
 		}
 		conf, err := e.write(name+".conf", "server_name: %s\nlisten: \"%s\"\nhttp: \"%s\"\nmax_payload: 8MB\n"+
 			"jetstream: {store_dir: \"%s\", sync_interval: \"%s\", max_file_store: 1TB}\n%s",
-			name, clients[i], monitors[i], filepath.Join(e.dir, name), s, cluster)
+			name, clients[i], monitors[i], filepath.Join(e.data, name), s, cluster)
 		if err != nil {
 			return b, err
 		}

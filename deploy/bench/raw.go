@@ -120,7 +120,7 @@ func raw(ctx context.Context, e *env, s syncing, size int) (result.Sample, error
 
 // appends writes bodies to a file, each on the disk before the next.
 func appends(ctx context.Context, e *env, size int) (result.Sample, error) {
-	f, err := os.Create(filepath.Join(e.dir, "appended"))
+	f, err := os.Create(filepath.Join(e.data, "appended"))
 	if err != nil {
 		return result.Sample{}, err
 	}

@@ -19,11 +19,12 @@ import (
 	"github.com/onhook/onhook/pkg/provider"
 )
 
-// roles is what this program is when its first argument names one: a server to compare onhook with.
+// roles is what this program is when its first argument names one: what onhook is compared with, or stands on.
 var roles = map[string]func(ctx context.Context, args []string) error{
 	"afternoon": afternoon,
 	"bare":      bare,
 	"forward":   forward,
+	"slowdisk":  slowDisk,
 }
 
 type receipt struct {

@@ -16,12 +16,14 @@ type row struct {
 	result.Row
 	once     bool // in the first round only: it does not vary
 	postgres bool // it needs PostgreSQL
+	slow     bool // its data is on the slow disk
 	measure  func(ctx context.Context, e *env) (result.Sample, error)
 }
 
 // env is what one sample is taken in: a folder and processes that do not outlive it.
 type env struct {
 	dir      string // empty at first
+	data     string // where brokers keep theirs: dir, or the slow disk
 	bin      string // where the programs are, each by its name
 	duration time.Duration
 	quick    bool
@@ -34,11 +36,27 @@ type env struct {
 	before    map[string]float64 // CPU seconds by process
 }
 
+// cannot says why the row cannot be measured here, or nil.
+func (r *row) cannot(pg *postgres) error {
+	switch {
+	case r.postgres:
+		return pg.err
+	case r.slow:
+		return canSlow()
+	}
+	return nil
+}
+
 // sample takes one sample. A failure is a sample that says so: the other rows are measured all the same.
 func (r *row) sample(ctx context.Context, e *env) result.Sample {
 	s, err := func() (result.Sample, error) {
 		if err := os.MkdirAll(e.dir, 0o700); err != nil {
 			return result.Sample{}, err
+		}
+		if r.slow {
+			if err := e.slowDisk(ctx); err != nil {
+				return result.Sample{}, err
+			}
 		}
 		return r.measure(ctx, e)
 	}()
