@@ -44,21 +44,26 @@ func after(path, name string) string {
 	return ""
 }
 
-// stolen is how many CPU seconds the host of a virtual machine has had for others since it started.
-func stolen() float64 {
+// cpuSeconds is how long this machine's cores have worked since it started, and of that, for others of its host.
+func cpuSeconds() (busy, stolen float64) {
 	data, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
+	// cpu user nice system idle iowait irq softirq steal …
 	f := strings.Fields(string(data))
-	if len(f) < 9 {
-		return 0
+	for _, i := range []int{1, 2, 3, 6, 7, 8} {
+		if i >= len(f) {
+			return 0, 0
+		}
+		ticks, err := strconv.ParseFloat(f[i], 64)
+		if err != nil {
+			return 0, 0
+		}
+		stolen = ticks / 100
+		busy += stolen
 	}
-	ticks, err := strconv.ParseFloat(f[8], 64)
-	if err != nil {
-		return 0
-	}
-	return ticks / 100
+	return busy, stolen
 }
 
 // fileSystem is the kind of the mount that dir is on.

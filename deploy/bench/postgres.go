@@ -143,6 +143,7 @@ func measureUnnest(ctx context.Context, e *env) (s result.Sample, err error) {
 	g, gctx := errgroup.WithContext(ctx)
 	const loops, batch = 2, 256 // as many as storage has
 	began := time.Now()
+	e.begin()
 	for l := range loops {
 		g.Go(func() error {
 			for lo := l * batch; lo < n; lo += loops * batch {
@@ -162,6 +163,7 @@ func measureUnnest(ctx context.Context, e *env) (s result.Sample, err error) {
 	}
 	s.Count = int64(n)
 	s.Rate = float64(n) / time.Since(began).Seconds()
+	e.end(&s)
 	var rows int
 	if err := pool.QueryRow(ctx, "SELECT count(*) FROM calls").Scan(&rows); err != nil {
 		return s, err

@@ -34,6 +34,8 @@ type env struct {
 
 	processes []*process.Process
 	before    map[string]float64 // CPU seconds by process
+	busy      float64            // CPU seconds of the machine
+	began     time.Time
 }
 
 // cannot says why the row cannot be measured here, or nil.
@@ -97,7 +99,8 @@ func (e *env) stop() {
 
 // begin takes down what the processes have used so far; end adds what they used since to a sample.
 func (e *env) begin() {
-	e.before = map[string]float64{}
+	e.before, e.began = map[string]float64{}, time.Now()
+	e.busy, _ = cpuSeconds()
 	for _, p := range e.processes {
 		if u, err := p.Usage(); err == nil {
 			e.before[p.Name] = u.CPU
@@ -106,6 +109,8 @@ func (e *env) begin() {
 }
 
 func (e *env) end(s *result.Sample) {
+	busy, _ := cpuSeconds()
+	s.Busy = (busy - e.busy) / time.Since(e.began).Seconds()
 	s.CPU, s.Resident = map[string]float64{}, map[string]int64{}
 	for _, p := range e.processes {
 		u, err := p.Usage()

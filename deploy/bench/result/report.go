@@ -59,10 +59,11 @@ func (r *Run) Report(w io.Writer) {
 	}
 	p("\n## Rows\n")
 	p("The rate is the median of the rounds, then the least and the most. Latencies are medians of each round's quantile; in an open loop")
-	p("they are from when a request was due, in others from when it was sent, which says little of what a caller sees. CPU is that of")
-	p("all processes but the loader and PostgreSQL, per thousand; memory is what each has resident at the end, at most in any round.\n")
-	p("| row | connections | body | rate | min | max | unit | p50 ms | p99 ms | p99.9 ms | CPU s/1000 | memory | |")
-	p("|---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|---|---|")
+	p("they are from when a request was due, in others from when it was sent, which says little of what a caller sees. Busy is how many")
+	p("cores worked, for whatever process: where it is all of them, that is the limit. CPU is what each process takes")
+	p("for one, and memory what it has resident at the end, at most in any round; the loader and PostgreSQL are in neither.\n")
+	p("| row | connections | body | rate | min | max | unit | p50 ms | p99 ms | p99.9 ms | busy | CPU µs each | memory | |")
+	p("|---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|---|---|---|")
 	for _, row := range r.Rows {
 		p("%s", row.line())
 	}
@@ -70,7 +71,7 @@ func (r *Run) Report(w io.Writer) {
 
 func (row *Row) line() string {
 	if len(row.Samples) == 0 {
-		return fmt.Sprintf("| %s | | | not measured | | | %s | | | | | | %s |", cell(row.Name), cell(row.Unit), cell(row.Note))
+		return fmt.Sprintf("| %s | | | not measured | | | %s | | | | | | | %s |", cell(row.Name), cell(row.Unit), cell(row.Note))
 	}
 	rate := row.Spread(Rate)
 	cells := []string{cell(row.Name), count(row.Connections), size(int64(row.Body)), figure(rate.Median), figure(rate.Min), figure(rate.Max), cell(row.Unit)}
@@ -88,9 +89,9 @@ func (row *Row) line() string {
 			}).Median))
 		}
 	}
-	cpu := ""
-	if s := row.Samples[0]; len(s.CPU) > 0 && s.Count > 0 {
-		cpu = fmt.Sprintf("%.3f", row.Spread(CPUPerThousand).Median)
+	busy := ""
+	if row.Samples[0].Busy > 0 {
+		busy = figure(row.Spread(func(s Sample) float64 { return s.Busy }).Median)
 	}
 	most := map[string]int64{}
 	for _, s := range row.Samples {
@@ -98,15 +99,18 @@ func (row *Row) line() string {
 			most[name] = max(most[name], n)
 		}
 	}
-	var memory []string
+	var cpu, memory []string
 	for _, name := range slices.Sorted(maps.Keys(most)) {
 		memory = append(memory, name+" "+size(most[name]))
+		if row.Samples[0].Count > 0 {
+			cpu = append(cpu, fmt.Sprintf("%s %.0f", name, row.Spread(CPUEach(name)).Median))
+		}
 	}
 	notes := row.wrong()
 	if row.Note != "" {
 		notes = append(notes, row.Note)
 	}
-	return "| " + strings.Join(append(cells, cpu, cell(strings.Join(memory, ", ")), cell(strings.Join(notes, "; "))), " | ") + " |"
+	return "| " + strings.Join(append(cells, busy, cell(strings.Join(cpu, ", ")), cell(strings.Join(memory, ", ")), cell(strings.Join(notes, "; "))), " | ") + " |"
 }
 
 // wrong is what is wrong with the samples, each thing once.

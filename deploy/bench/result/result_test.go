@@ -47,7 +47,7 @@ func TestQuantiles(t *testing.T) {
 func sampleRun() *Run {
 	samples := func(rates ...float64) (all []Sample) {
 		for _, r := range rates {
-			all = append(all, Sample{Rate: r, Count: 2000, Latency: &Latency{1, 2, 3}, CPU: map[string]float64{"a": .5, "b": 1.5}, Resident: map[string]int64{"a": 64e6}})
+			all = append(all, Sample{Rate: r, Count: 2000, Latency: &Latency{1, 2, 3}, CPU: map[string]float64{"a": .5, "b": 1.5}, Busy: 1.5, Resident: map[string]int64{"a": 64e6}})
 		}
 		return all
 	}
@@ -81,7 +81,7 @@ func TestBounds(t *testing.T) {
 		{Bound{Figure: figure("fast", P99), AtMost: 2}, 2, true, ""},
 		{Bound{Figure: figure("fast", P99), AtMost: 1.9}, 2, false, ""},
 		{Bound{Figure: figure("fast", Resident("a")), AtMost: 80e6}, 64e6, true, ""},
-		{Bound{Figure: figure("fast", CPUPerThousand), AtMost: 1}, 1, true, ""},
+		{Bound{Figure: figure("fast", CPUEach("b")), AtMost: 750}, 750, true, ""},
 		{Bound{Figure: Ratio("lossy", "fast"), AtLeast: .1}, 0, false, "not in the stream"},
 		{Bound{Figure: Ratio("fast", "left out"), AtLeast: .1}, 0, false, "was not measured"},
 		{Bound{Figure: Ratio("fast", "no such row"), AtLeast: .1}, 0, false, "was not measured"},
@@ -123,7 +123,7 @@ func TestReport(t *testing.T) {
 		"| slow ÷ fast | ≥ 0.2 | 0.25 | held |",
 		"| slow ÷ fast, twice | ≥ 0.5 | 0.25 | **not held** |",
 		`| lossy ÷ fast | ≥ 0.1 | | no figure: "lossy" is wrong: 3 of 100 are not in the stream |`,
-		"| fast | 256 | 2 KiB | 1000 | 900 | 1100 | acks/s | 1.00 | 2.00 | 3.00 | 1.000 | a 61 MiB |  |",
+		"| fast | 256 | 2 KiB | 1000 | 900 | 1100 | acks/s | 1.00 | 2.00 | 3.00 | 1.5 | a 250 | a 61 MiB |  |",
 		"**wrong**: 3 of 100 are not in the stream",
 		"| left out | | | not measured |",
 	} {

@@ -113,13 +113,9 @@ func Resident(process string) func(Sample) float64 {
 	}
 }
 
-// CPUPerThousand reads the CPU seconds of all processes that a thousand of what the row counts took.
-func CPUPerThousand(s Sample) float64 {
-	var all float64
-	for _, seconds := range s.CPU {
-		all += seconds
-	}
-	return all / float64(max(s.Count, 1)) * 1000
+// CPUEach reads the CPU time of a process for each of what the row counts, in microseconds.
+func CPUEach(process string) func(Sample) float64 {
+	return func(s Sample) float64 { return s.CPU[process] / float64(max(s.Count, 1)) * 1e6 }
 }
 
 // Ratio is the median rate of one row over that of another.

@@ -13,6 +13,7 @@ type Sample struct {
 	Count    int64              `json:"count,omitempty"`    // what the rate counts, in all
 	Latency  *Latency           `json:"latency,omitempty"`  // of each of them
 	CPU      map[string]float64 `json:"cpu,omitempty"`      // process: CPU seconds while measured
+	Busy     float64            `json:"busy,omitempty"`     // cores at work while measured, for whatever process
 	Resident map[string]int64   `json:"resident,omitempty"` // process: bytes at the end
 	Wrong    string             `json:"wrong,omitempty"`    // why the sample must not be believed
 }
