@@ -113,6 +113,7 @@ type Bus struct {
 	prefix   string
 	replicas int
 	ackWait  time.Duration
+	began    time.Time // where a new consumer begins that is to have what is new
 
 	durability string
 	monitorURL string

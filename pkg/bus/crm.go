@@ -55,7 +55,7 @@ const (
 	startBeginning = "beginning"
 )
 
-// StartNew is with what comes from now on.
+// StartNew is with what has come since the process started: a call that comes before the consumer is made is not left out.
 func StartNew() Start { return Start{new: true} }
 
 // UnmarshalText reads new, beginning or an RFC 3339 time.
@@ -87,12 +87,12 @@ func (s Start) MarshalText() ([]byte, error) {
 	}
 }
 
-// apply makes a new consumer begin at s.
-func (s Start) apply(cfg *jetstream.ConsumerConfig) {
-	switch {
-	case s.new:
-		cfg.DeliverPolicy = jetstream.DeliverNewPolicy
-	case !s.at.IsZero():
+// apply makes a new consumer begin at s. What is new came after began.
+func (s Start) apply(cfg *jetstream.ConsumerConfig, began time.Time) {
+	if s.new {
+		s.at = began
+	}
+	if !s.at.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &s.at
 	}
 }

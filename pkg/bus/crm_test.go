@@ -54,8 +54,9 @@ func start(t *testing.T, text string) (s bus.Start) {
 
 func TestASinkStartsWhereItSaysAndThenGoesOnWhereItIs(t *testing.T) {
 	t.Parallel()
-	b := bustest.Start(t)
-	publishCalls(t, b, "old")
+	srv := bustest.StartServer(t)
+	publishCalls(t, srv.Connect(t), "old")
+	b := srv.Connect(t)
 	sinks := map[string]bus.Consumer{
 		"new":       bus.CRM("new"),
 		"beginning": bus.CRM("beginning").From(start(t, "beginning")),
@@ -90,6 +91,19 @@ func TestASinkStartsWhereItSaysAndThenGoesOnWhereItIs(t *testing.T) {
 	var s bus.Start
 	if s.UnmarshalText([]byte("yesterday")) == nil {
 		t.Error("yesterday is a start")
+	}
+}
+
+// A sink's consumer is made by its worker, a while after ingress has begun to take deliveries.
+func TestANewSinkHasTheCallsThatCameBeforeItsConsumerWasMade(t *testing.T) {
+	t.Parallel()
+	b := bustest.Start(t)
+	publishCalls(t, b, "early")
+	if _, _, err := b.Open(t.Context(), bus.CRM("new")); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"early"}, fetchCalls(t, b, bus.CRM("new"), 1)); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -197,7 +197,7 @@ func (b *Bus) openDurable(ctx context.Context, stream, name, filter string, star
 		}
 		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = is.DeliverPolicy, is.OptStartTime, is.OptStartSeq // cannot be changed
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
-		start.apply(&cfg)
+		start.apply(&cfg, b.began)
 	default:
 		return nil, fmt.Errorf("cannot look for consumer %s of stream %s: %w", name, b.prefix+stream, err)
 	}
