@@ -76,6 +76,7 @@ func (g *growth) measure(ctx context.Context, e *env) error {
 	}
 	restart := func() (s result.Sample, err error) {
 		e.processes = nil
+		e.begin()
 		began := time.Now()
 		if b, err = e.startNATS(ctx, 1, always); err != nil {
 			return s, err
