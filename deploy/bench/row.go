@@ -9,6 +9,7 @@ import (
 
 	"github.com/onhook/onhook/deploy/bench/process"
 	"github.com/onhook/onhook/deploy/bench/result"
+	"github.com/onhook/onhook/deploy/bench/slowdisk"
 )
 
 // row is a thing to measure, and how.
@@ -44,7 +45,7 @@ func (r *row) cannot(pg *postgres) error {
 	case r.postgres:
 		return pg.err
 	case r.slow:
-		return canSlow()
+		return slowdisk.Able()
 	}
 	return nil
 }

@@ -4,19 +4,14 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
-
-	"github.com/hanwen/go-fuse/v2/fs"
-	"github.com/hanwen/go-fuse/v2/fuse"
-	"golang.org/x/sys/unix"
 
 	"github.com/onhook/onhook/deploy/bench/load"
 	"github.com/onhook/onhook/deploy/bench/result"
+	"github.com/onhook/onhook/deploy/bench/slowdisk"
 )
 
 // slowSync is how much longer a sync takes on the slow disk. The volumes that clouds rent answer in about that time.
@@ -52,14 +47,6 @@ const slowSuffix = ", slow disk"
 
 func slowName(what string, size int) string { return rowName(what, size, 256) + slowSuffix }
 
-// canSlow says why there can be no slow disk here, or nil.
-func canSlow() error {
-	if _, err := os.Stat("/dev/fuse"); err != nil || os.Geteuid() != 0 {
-		return errors.New("it needs /dev/fuse and root")
-	}
-	return nil
-}
-
 // slowDisk has what follows keep its data on a slow disk.
 func (e *env) slowDisk(ctx context.Context) error {
 	disk, at := filepath.Join(e.dir, "disk"), filepath.Join(e.dir, "slow")
@@ -80,7 +67,7 @@ func (e *env) slowDisk(ctx context.Context) error {
 	})
 }
 
-// slowDisk shows one folder at another until ctx ends, where each sync takes longer.
+// slowDisk is this program as a slow disk.
 func slowDisk(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("slowdisk", flag.ContinueOnError)
 	disk := flags.String("disk", "", "the `folder` that has the files")
@@ -89,39 +76,5 @@ func slowDisk(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	plain, err := fs.NewLoopbackRoot(*disk)
-	if err != nil {
-		return err
-	}
-	root := &slowNode{plain.(*fs.LoopbackNode), *sync}
-	root.RootData.RootNode = root
-	server, err := fs.Mount(*at, root, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: "slowdisk", Name: "slowdisk"}})
-	if err != nil {
-		return fmt.Errorf("cannot mount at %s: %w", *at, err)
-	}
-	<-ctx.Done()
-	return server.Unmount()
-}
-
-// slowNode is a file or folder. The kernel reads and writes the file below by itself (FUSE passthrough, from Linux 6.9).
-type slowNode struct {
-	*fs.LoopbackNode
-	sync time.Duration
-}
-
-// WrapChild implements fs.NodeWrapChilder.
-func (n *slowNode) WrapChild(_ context.Context, child fs.InodeEmbedder) fs.InodeEmbedder {
-	return &slowNode{child.(*fs.LoopbackNode), n.sync}
-}
-
-// Fsync implements fs.NodeFsyncer.
-func (n *slowNode) Fsync(ctx context.Context, f fs.FileHandle, flags uint32) syscall.Errno {
-	left := unix.NsecToTimespec(n.sync.Nanoseconds()) // by the kernel's clock, as Go's is a millisecond late at times
-	for unix.Nanosleep(&left, &left) != nil {
-	}
-	file, ok := f.(fs.FileFsyncer)
-	if !ok { // a folder
-		return 0
-	}
-	return file.Fsync(ctx, flags)
+	return slowdisk.Serve(ctx, *disk, *at, *sync)
 }
