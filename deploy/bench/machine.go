@@ -96,7 +96,7 @@ func settings(o options, rounds int) []result.Fact {
 		pinned = fmt.Sprintf("programs on %v, loader on %v", process.Pinned.Programs, process.Pinned.Loader)
 	}
 	return []result.Fact{
-		{Name: "rounds", Value: fmt.Sprintf("%d, every row once in each; the idle one in the first alone", rounds)},
+		{Name: "rounds", Value: fmt.Sprintf("%d, every row once in each; the idle one in the first alone, what depends on retained calls one after another", rounds)},
 		{Name: "each row", Value: fmt.Sprintf("%v, after a warm-up of %v", o.duration, warm(o.duration))},
 		{Name: "CPUs", Value: pinned},
 		{Name: "PostgreSQL", Value: strings.Join(postgresSettings, " ")},

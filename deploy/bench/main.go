@@ -147,5 +147,13 @@ func bench(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	var wrong []error
+	for _, r := range run.Rows {
+		for _, s := range r.Samples {
+			if s.Wrong != "" {
+				wrong = append(wrong, fmt.Errorf("%s: %s", r.Name, s.Wrong))
+			}
+		}
+	}
+	return errors.Join(wrong...)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/onhook/onhook/deploy/bench/slowdisk"
 )
 
-// slowSync is how much longer a sync takes on the slow disk. The volumes that clouds rent answer in about that time.
+// slowSync is how much longer a sync takes on the slow disk.
 const slowSync = time.Millisecond
 
 // slowRows are what a sync costs whom: receivers whose broker keeps its files on a disk that is slower at syncing, and at

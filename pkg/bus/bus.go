@@ -113,7 +113,7 @@ type Bus struct {
 	prefix   string
 	replicas int
 	ackWait  time.Duration
-	began    time.Time // where a new consumer begins that is to have what is new
+	fresh    atomic.Uint64 // the first sequence of CALLS that was not there when this process first saw the stream; 0 until then
 
 	durability string
 	monitorURL string

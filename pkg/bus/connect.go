@@ -22,7 +22,7 @@ func New(cfg Config, name string, log *zap.Logger) (*Bus, error) {
 	if cfg.URL == "" && cfg.Server == nil {
 		return nil, errors.New("nats.url is empty; give the address of a NATS server, as in nats://nats:4222")
 	}
-	b := &Bus{log: log, prefix: cfg.Prefix, replicas: cfg.Replicas, ackWait: cfg.AckWait, began: time.Now(), durability: cfg.Durability,
+	b := &Bus{log: log, prefix: cfg.Prefix, replicas: cfg.Replicas, ackWait: cfg.AckWait, durability: cfg.Durability,
 		monitorURL: cfg.MonitorURL, embedded: cfg.Server != nil, prepared: make(chan struct{})}
 	opts := []nats.Option{
 		nats.Name("onhook-" + name),

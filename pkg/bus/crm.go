@@ -17,8 +17,8 @@ import (
 // crmPrefix begins the name of every CRM sink's consumer.
 const crmPrefix = "crm-"
 
-// CRM is the consumer of the CRM sink that the configuration calls name. Where it does not exist yet, it starts with new
-// calls; see From.
+// CRM is the consumer of the CRM sink that the configuration calls name. Where it does not exist yet, it starts as StartNew
+// says; see From.
 func CRM(name string) Consumer {
 	return Consumer{Name: crmPrefix + name, stream: calls, filter: "calls.>", start: Start{new: true}}
 }
@@ -55,7 +55,8 @@ const (
 	startBeginning = "beginning"
 )
 
-// StartNew is with what has come since the process started: a call that comes before the consumer is made is not left out.
+// StartNew is with what was not there yet when the process that makes the consumer first saw the stream: in a process with
+// ingress and decoder, no call that it takes is left out, however much later the consumer is made.
 func StartNew() Start { return Start{new: true} }
 
 // UnmarshalText reads new, beginning or an RFC 3339 time.
@@ -87,12 +88,12 @@ func (s Start) MarshalText() ([]byte, error) {
 	}
 }
 
-// apply makes a new consumer begin at s. What is new came after began.
-func (s Start) apply(cfg *jetstream.ConsumerConfig, began time.Time) {
-	if s.new {
-		s.at = began
-	}
-	if !s.at.IsZero() {
+// apply makes a new consumer begin at s. What is new begins with the sequence fresh.
+func (s Start) apply(cfg *jetstream.ConsumerConfig, fresh uint64) {
+	switch {
+	case s.new:
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, fresh
+	case !s.at.IsZero():
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &s.at
 	}
 }

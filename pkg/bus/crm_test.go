@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/onhook/onhook/pkg/bus"
 	"github.com/onhook/onhook/pkg/bus/bustest"
@@ -104,6 +107,39 @@ func TestANewSinkHasTheCallsThatCameBeforeItsConsumerWasMade(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"early"}, fetchCalls(t, b, bus.CRM("new"), 1)); d != "" {
 		t.Error(d)
+	}
+}
+
+// Each has seen the stream at another time, and the server refuses a second consumer that begins elsewhere.
+func TestTwoProcessesMayMakeANewSinksConsumerAtOnce(t *testing.T) {
+	t.Parallel()
+	srv := bustest.StartServer(t)
+	warnings, said := observer.New(zap.WarnLevel)
+	cfg := bus.DefaultConfig()
+	cfg.URL = srv.ClientURL()
+	var processes []*bus.Bus
+	for i := range 2 {
+		b, err := bus.Connect(t.Context(), cfg, "test", zap.New(warnings))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(b.Close)
+		publishCalls(t, b, fmt.Sprint("before-the-next-", i))
+		processes = append(processes, b)
+	}
+	for i := range 20 {
+		var wg sync.WaitGroup
+		for _, b := range processes {
+			wg.Go(func() {
+				if _, _, err := b.Open(t.Context(), bus.CRM(fmt.Sprint("new-", i))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	for _, line := range said.All() {
+		t.Errorf("%s: %v", line.Message, line.ContextMap())
 	}
 }
 

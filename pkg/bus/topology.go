@@ -160,6 +160,9 @@ func (b *Bus) createStreams(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", cfg.Name, err)
 		}
+		if s.name == calls {
+			b.fresh.CompareAndSwap(0, st.CachedInfo().State.LastSeq+1)
+		}
 		if err := quorate(st.CachedInfo()); err != nil {
 			return err
 		}
@@ -197,11 +200,16 @@ func (b *Bus) openDurable(ctx context.Context, stream, name, filter string, star
 		}
 		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = is.DeliverPolicy, is.OptStartTime, is.OptStartSeq // cannot be changed
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
-		start.apply(&cfg, b.began)
+		start.apply(&cfg, b.fresh.Load())
 	default:
 		return nil, fmt.Errorf("cannot look for consumer %s of stream %s: %w", name, b.prefix+stream, err)
 	}
 	c, err := b.js.CreateOrUpdateConsumer(ctx, b.prefix+stream, cfg)
+	if err != nil && there == nil { // another process may have made it meanwhile, which saw the stream at another time
+		if c, rerr := b.js.Consumer(ctx, b.prefix+stream, name); rerr == nil {
+			return c, nil
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot make consumer %s of stream %s (`onhook migrate` does where this process may not): %w", name, b.prefix+stream, err)
 	}
