@@ -136,7 +136,11 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 	}
 	defer b.Close()
 	if s.nats.Server != nil {
-		if err := migrateStreams(ctx, b, p.Log); err != nil {
+		var sinks []bus.Consumer
+		for _, name := range s.crm.Names() {
+			sinks = append(sinks, bus.CRM(name).From(s.crm[name].Start))
+		}
+		if err := migrateStreams(ctx, b, sinks, p.Log); err != nil {
 			return err
 		}
 	}
@@ -184,9 +188,10 @@ func compose(ctx context.Context, p *service.Process, s settings, data string, r
 	)...)
 }
 
-// migrateStreams brings the embedded server's streams to this version's table. What cannot be changed does not keep the
-// process from starting: whoever is to mend it needs the server.
-func migrateStreams(ctx context.Context, b *bus.Bus, log *zap.Logger) error {
+// migrateStreams brings the embedded server's streams to this version's table, and makes the consumers: killed at any time
+// later, the process owes each sink what it takes. What cannot be changed does not keep the process from starting: whoever is
+// to mend it needs the server.
+func migrateStreams(ctx context.Context, b *bus.Bus, sinks []bus.Consumer, log *zap.Logger) error {
 	if err := b.Prepare(ctx); err != nil {
 		return err
 	}
@@ -197,7 +202,7 @@ func migrateStreams(ctx context.Context, b *bus.Bus, log *zap.Logger) error {
 	if err != nil {
 		log.Error("a stream could not be migrated", zap.Error(err))
 	}
-	return nil
+	return b.MakeConsumers(ctx, sinks)
 }
 
 // dataDSN is the database of an installation that names none.
