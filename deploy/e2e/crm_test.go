@@ -120,13 +120,13 @@ func TestEachCRMHoldsEachCallOnceThroughKills(t *testing.T) {
 	})
 	total := s.count(1000, 10_000)
 	sent := make(chan map[string]int)
-	go func() { sent <- send(t, s, in, "altur", total, "--duplicates", "10", "--rate", "500") }()
+	go func() { sent <- send(t, s, in, "altur", total, "--duplicates", "10", "--rate", "250") }() // so slow that a restart is not most of it
 	await(t, "the first calls in a CRM", func() bool { return len(crms.records("webhook")) > total/20 })
 	in.onhook.kill()
 	want := <-sent
 	in.onhook.kill()
 	in.awaitReady()
-	if len(want) < total/10 { // on a slow machine it is away for most of the time
+	if len(want) < total/2 {
 		t.Fatalf("only %d of %d calls were acknowledged", len(want), total)
 	}
 	for kind := range crms.url {

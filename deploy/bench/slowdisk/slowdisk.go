@@ -1,6 +1,6 @@
 // Package slowdisk is a folder whose disk takes longer at fsync and fdatasync of files, and is as fast as ever at all else, such
-// as syncs of folders and writes to files that are opened with O_SYNC. It needs root, /dev/fuse and Linux 6.9. (The disk of deploy/e2e/powercut can be
-// slow at syncing too, but holds back what is not synced, which costs more than syncing.)
+// as syncs of folders and writes to files that are opened with O_SYNC. It needs root, /dev/fuse, and for that speed Linux 6.9.
+// (The disk of deploy/e2e/powercut can be slow at syncing too, but holds back what is not synced, which costs more.)
 package slowdisk
 
 import (
