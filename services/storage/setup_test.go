@@ -158,8 +158,13 @@ func wantIDs(t testing.TB, s store.Store, want []string) {
 	for _, c := range stored(t, s) {
 		got = append(got, c.CallID)
 	}
-	slices.Sort(got)
-	want = slices.Sorted(slices.Values(want))
+	wantSame(t, got, want)
+}
+
+// wantSame compares call ids in any order.
+func wantSame(t testing.TB, got, want []string) {
+	t.Helper()
+	got, want = slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%.2000s", diff)
 	}
