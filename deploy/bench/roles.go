@@ -33,15 +33,24 @@ type receipt struct {
 	DeliveryID string `json:"delivery_id"`
 }
 
-// bare is what echo can do that reads a body and checks its signature, with no more garbage than that makes. With -nats it
-// publishes the body to core NATS, which answers nothing.
+// bare is an echo handler that reads a body and checks its signature. With -tuned it does so as ingress does: the collector
+// rarely runs, and a body is read into memory of its size. With -nats it publishes the body to core NATS, which answers nothing.
 func bare(ctx context.Context, args []string) error {
-	service.CollectRarely() // as ingress does: it is to be the ceiling
 	flags := flag.NewFlagSet("bare", flag.ContinueOnError)
 	listen := flags.String("listen", "", "`host:port`")
 	url := flags.String("nats", "", "publish to this `URL`")
+	tuned := flags.Bool("tuned", false, "allocate and collect as ingress does")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	read := func(r *http.Request) ([]byte, error) { return io.ReadAll(r.Body) }
+	if *tuned {
+		service.CollectRarely()
+		read = func(r *http.Request) ([]byte, error) {
+			data := make([]byte, max(0, min(r.ContentLength, 8<<20)))
+			_, err := io.ReadFull(r.Body, data)
+			return data, err
+		}
 	}
 	publish := func(string, []byte) error { return nil }
 	if *url != "" {
@@ -55,8 +64,8 @@ func bare(ctx context.Context, args []string) error {
 	e := echo.New()
 	receive := func(c echo.Context) error {
 		name := c.Param("source")
-		data := make([]byte, max(0, min(c.Request().ContentLength, 8<<20)))
-		if _, err := io.ReadFull(c.Request().Body, data); err != nil || !verified(c.Request(), name, c.Param("token"), data) {
+		data, err := read(c.Request())
+		if err != nil || !verified(c.Request(), name, c.Param("token"), data) {
 			return c.NoContent(http.StatusUnauthorized)
 		}
 		if err := publish("webhooks."+name+"."+name, data); err != nil {

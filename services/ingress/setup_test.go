@@ -184,6 +184,11 @@ func readAll(res *http.Response) (answer, error) {
 	return answer{res.StatusCode, res.Header, body}, errors.Join(err, res.Body.Close())
 }
 
+type receipt struct {
+	Received   bool   `json:"received"`
+	DeliveryID string `json:"delivery_id"`
+}
+
 // accepted returns the delivery id of a 200.
 func (a answer) accepted(t testing.TB) string {
 	t.Helper()
