@@ -13,8 +13,9 @@ import (
 // patience is how long one request for a first message stays open at the server.
 const patience = 5 * time.Second
 
-// blink is how long the messages that are known to be there may take to come. Another worker may have got them.
-const blink = 20 * time.Millisecond
+// blink is how long the messages that are known to be there may take to come. Another worker may have got them, and a call
+// is late by what is waited in vain.
+const blink = 5 * time.Millisecond
 
 // batchBytes bounds what comes after a batch's first message. The server cuts off a client for which it must hold too much.
 const batchBytes = 8 << 20
