@@ -282,8 +282,10 @@ func TestOutageCountsNothingHoldsAndProbesWithOne(t *testing.T) {
 		return errs
 	})
 	f.waitFor("twenty probes", func() bool { mu.Lock(); defer mu.Unlock(); return probes >= 20 })
-	// A batch is held, and one of the others may be asked with, as those of the batch may be what the sink cannot take.
-	if s := f.status(); s.Pending != 25 || s.InHand > 11 || s.Dead != 0 || s.Scheduled != 0 {
+	// A batch is held, and one of the others may be asked with, as those of the batch may be what the sink cannot take. What was
+	// just handed back is in hand for a moment more.
+	f.waitFor("no more in hand than a batch and one", func() bool { return f.status().InHand <= 11 })
+	if s := f.status(); s.Pending != 25 || s.Dead != 0 || s.Scheduled != 0 {
 		t.Errorf("during the outage: %+v", s)
 	}
 	mu.Lock()
