@@ -28,7 +28,7 @@ func (in *Ingress) receive(c echo.Context) error {
 	if p != nil {
 		return p.write(c)
 	}
-	return c.JSONBlob(http.StatusOK, []byte(`{"received":true,"delivery_id":"`+d.ID+`"}`)) // a UUID: nothing to escape
+	return c.JSONBlob(http.StatusOK, []byte(`{"received":true,"delivery_id":"`+d.ID+"\"}\n")) // a UUID: nothing to escape
 }
 
 // record counts, logs and traces what became of a request. Its path is in none of them: it may hold a token.
